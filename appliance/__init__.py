@@ -1,0 +1,1 @@
+"""Sternpost's server: collects events durably, unifies people, delivers in order."""

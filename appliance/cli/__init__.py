@@ -1,0 +1,1 @@
+"""The sternpost command: one file per subcommand, imported only when called."""

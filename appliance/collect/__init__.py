@@ -1,0 +1,1 @@
+"""From bytes on the wire to validated raw events, or a refusal with its reason."""

@@ -1,0 +1,1 @@
+"""Words that every room shares: errors, events, jobs, configuration, clock, metrics, logs."""

@@ -1,0 +1,207 @@
+"""The configuration: one struct per table of `sternpost.toml`, every key documented where it is declared.
+
+Sizes are bytes, durations seconds; the TOML takes `"4 GiB"` and `"24h"` too. Reading and fault reports: `core/settings.py`.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from appliance.core.secret import Secret
+
+MIB, GIB, HOUR_S, DAY_S = 1 << 20, 1 << 30, 3600.0, 86_400.0
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named table; an unknown key is a fault."""
+
+
+class TlsConfig(_Table):
+    certificate: Path
+    """PEM file with the certificate chain."""
+    key: Path
+    """PEM file with the private key."""
+
+
+class CollectConfig(_Table):
+    listen: str = "127.0.0.1:8080"
+    """Address and port for events."""
+    tls: TlsConfig | None = None
+    """Serve HTTPS with this certificate."""
+    trusted_proxies: list[str] = []
+    """Networks (CIDR) whose X-Forwarded-For is believed."""
+    body_bytes_max: int = 4_096_000
+    """Decompressed bytes of one request."""
+    event_bytes_max: int = 512 * 1024
+    """Bytes of one event."""
+    depth_max: int = 64
+    """Nesting depth of one event."""
+    ratio_max: int = 200
+    """Decompressed bytes per compressed byte, once 1 MiB is out."""
+    header_timeout_s: float = 10.0
+    """Time for a client to send a request's head."""
+    body_timeout_s: float = 30.0
+    """Time for a client to send a request's body."""
+    keepalive_timeout_s: float = 75.0
+    """An idle connection is closed after this."""
+    connections_max: int = 10_000
+    """Further connections are closed at once."""
+    pending_bytes_max: int = 64 * MIB
+    """Bytes of requests in memory, read but not yet committed; beyond it: 503."""
+    public_url: str = ""
+    """How browsers reach this collector, for the printed snippet; default: from the listener."""
+
+
+class ControlConfig(_Table):
+    listen: str = "127.0.0.1:8081"
+    """Address and port of the admin API."""
+    tls: TlsConfig | None = None
+    """Serve the admin API over HTTPS."""
+
+
+class WalConfig(_Table):
+    disk_bytes_max: int = 4 * GIB
+    """Disk budget of the log: blocks, held queues, dead letters."""
+    high_water: float = 0.9
+    """Share of the budget at which the collector answers 503."""
+    ballast_bytes: int = 16 * MIB
+    """A real file, given back to the file system when the disk itself is full."""
+    retention: float = 24 * HOUR_S
+    """Delivered events are kept this long for replay."""
+    on_full: Literal["reject", "drop_oldest"] = "reject"
+    """At the high-water mark: refuse new events, or drop the oldest undelivered (counted and audited)."""
+    group_delay_s: float = 0.002
+    """A commit group is handed to the disk after at most this."""
+    group_bytes_max: int = 4 * MIB
+    """A commit group is closed at this size."""
+    queue_bytes_max: int = 32 * MIB
+    """Bytes waiting for commit; beyond it: 503."""
+    dedup_ids_min: int = 200_000
+    """The deduplication window holds at least this many ids."""
+    dedup_window: float = HOUR_S
+    """... and at least this long."""
+    dedup_ids_max: int = 2_000_000
+    """... and never more than this many (about 100 bytes of memory each)."""
+    dead_bytes_max: int = 512 * MIB
+    """Budget of dead letters; the oldest are evicted beyond it."""
+    dead_age_max: float = 30 * DAY_S
+    """Dead letters are kept this long."""
+    refused_bytes_max: int = 64 * MIB
+    """Budget of refused input."""
+    refused_age_max: float = 7 * DAY_S
+    """Refused input is kept this long."""
+    held_bytes_max: int = 512 * MIB
+    """Budget of one destination's held queues; at it the destination stops reading."""
+    cache_bytes_max: int = 16 * MIB
+    """Decoded blocks shared by all destinations."""
+
+
+class SourceConfig(_Table):
+    write_key: Secret
+    """What clients authenticate with; literal, env:NAME or file:PATH."""
+    type: Literal["http"] = "http"
+    """Kind of source."""
+    enabled: bool = True
+    """A disabled source answers 404."""
+    webhook: bool = False
+    """Accept any shape on /v1/webhook."""
+    origins: list[str] = []
+    """Origins allowed by CORS; empty: any."""
+    rate_per_s: float | None = None
+    """Requests per second; beyond it: 429."""
+
+
+class RetryConfig(_Table):
+    attempts_max: int = 1000
+    """A job is aborted after this many failed attempts."""
+    age_max: float = 3 * DAY_S
+    """A job is aborted this long after its first failed attempt."""
+    delay_min: float = 1.0
+    """Ceiling of the first wait; each further ceiling doubles, and the wait is random below it."""
+    delay_max: float = 300.0
+    """Highest ceiling."""
+
+
+class BacklogConfig(_Table):
+    bytes_max: int | None = None
+    """Undelivered bytes at which `when_full` applies; default: 80 % of the log's budget."""
+    age_max: float | None = None
+    """Age of the oldest undelivered event at which `when_full` applies."""
+    when_full: Literal["block", "skip"] = "block"
+    """Keep all until the log's budget is spent, or skip the oldest and record what was skipped."""
+
+
+class BreakerConfig(_Table):
+    people: int = 20
+    """Different people that fail with no success between before the breaker opens."""
+    window: float = 60.0
+    """Only failures this recent count."""
+    probe_min: float = 1.0
+    """First wait between probes."""
+    probe_max: float = 60.0
+    """Longest wait between probes."""
+
+
+class DestinationConfig(_Table):
+    plugin: str
+    """Name of the plug-in file, without .py."""
+    sources: list[str] | None = None
+    """Names of the sources delivered here; all, if left out."""
+    enabled: bool = True
+    """A disabled destination is paused: it keeps its position."""
+    start: str = "now"
+    """Where a new destination begins: now, oldest, or an RFC 3339 time."""
+    retry: RetryConfig = RetryConfig()
+    """When to try again and when to give up."""
+    backlog: BacklogConfig = BacklogConfig()
+    """What to do when it lags too far."""
+    breaker: BreakerConfig = BreakerConfig()
+    """When to stop trying everybody."""
+    in_flight_max: int | None = None
+    """Concurrent calls of the plug-in; default: the plug-in's own limit."""
+    batch_events_max: int | None = None
+    """Most events per call, for a plug-in that takes batches; default: the plug-in's own limit."""
+    batch_bytes_max: int = MIB
+    """Most bytes per call."""
+    timeout: float | None = None
+    """Longest call; default: the plug-in's own limit."""
+    rate_per_s: float | None = None
+    """Most events per second; default: the plug-in's own limit."""
+    read_ahead_max: int = 2_000
+    """Events taken from the log and not settled yet."""
+    unsaved_max: int = 256
+    """Outcomes that may wait for the next commit; a crash sends at most these and those in flight again."""
+    options: dict[str, Any] = {}
+    """The plug-in's own keys, as they stand in the table; its Config checks them. Not a key of the TOML itself."""
+
+
+class PluginsConfig(_Table):
+    folders: list[Path] = []
+    """Folders searched for drop-in plug-in files, before the shipped ones; DATA/plugins is always searched."""
+
+
+class LogsConfig(_Table):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is written."""
+    format: Literal["text", "json"] = "text"
+    """One line per event, as text for people or JSON for machines."""
+
+
+class Config(_Table):
+    """The whole file."""
+
+    collect: CollectConfig = CollectConfig()
+    """The collector."""
+    control: ControlConfig = ControlConfig()
+    """The admin API."""
+    wal: WalConfig = WalConfig()
+    """The write-ahead log."""
+    plugins: PluginsConfig = PluginsConfig()
+    """Where plug-ins are found."""
+    logs: LogsConfig = LogsConfig()
+    """What the process says."""
+    sources: dict[str, SourceConfig] = {}
+    """Who may send."""
+    destinations: dict[str, DestinationConfig] = {}
+    """Where events go."""

@@ -1,0 +1,1 @@
+"""Lanes per person, retries, held queues, dead letters; calls the plug-in."""

@@ -1,0 +1,1 @@
+"""The pure pipeline between the log and a destination."""

@@ -1,0 +1,1 @@
+"""The Textual console; talks to the admin API over HTTP and imports nothing of appliance."""
