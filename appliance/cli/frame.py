@@ -1,0 +1,178 @@
+"""The command line's frame: knows every command's name, imports a command's module only when it is called.
+
+How to add a command: write `appliance/cli/NAME.py` with
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None   # its own arguments; may call parser.add_subparsers(...)
+    def run(args: argparse.Namespace) -> int                     # does the work, returns an exit code
+
+and one line in `COMMANDS` below. Heavy imports (aiohttp, msgspec, rich, ...) stand inside `run` or below it, never
+where `add_arguments` needs them, so that `sternpost NAME --help` stays instant too.
+
+`args` always carries
+    args.config: Path | None   --config, else ./sternpost.toml where that exists, else None
+    args.data:   Path          --data, else ./sternpost-data
+    args.json:   bool          --json, for commands that called `add_json(parser)`; False elsewhere
+`--config`, `--data` may stand before the command, behind it and behind a command's own sub-command.
+
+A command that fails raises `CommandError(message, next_step, code)`, or any `SternpostError`; the frame prints it as
+one clear message on stderr and returns its exit code. Printing helpers: `appliance/cli/output.py`.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from appliance.cli import output
+from appliance.cli.output import CommandError
+from appliance.core import errors
+
+COMMANDS: dict[str, str] = {
+    "run": "start the appliance",
+    "init": "write a commented sternpost.toml",
+    "check": "check the configuration and report every fault at once",
+    "keys": "show the write keys and how to send with them",
+    "send": "send sample events, to try things out",
+    "status": "show what the running process does",
+    "tail": "show events as they come in",
+    "trace": "tell where one event is",
+    "destinations": "list, add, test or forget destinations",
+    "dead": "list, show, requeue, purge or export dead letters",
+    "replay": "deliver a range of past events again",
+    "wal": "inspect and verify the write-ahead log",
+    "plugins": "list, create or test plug-ins",
+    "completion": "print the completion script of a shell",
+}
+"""Name and summary of every command; the module is `appliance.cli.NAME`."""
+
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    1: "failed at run time",
+    2: "bad usage or configuration",
+    3: "the data folder is locked: another process runs on it",
+    4: "no process is running where one is needed",
+    5: "the write-ahead log failed or is damaged",
+}
+"""What every command returns, and when."""
+
+_CODE_OF_ERROR: dict[type[errors.SternpostError], int] = {
+    errors.ConfigError: 2,
+    errors.PluginFault: 2,
+    errors.FolderLocked: 3,
+    errors.LogFailed: 5,
+    errors.DamagedRecord: 5,
+}
+
+DEFAULT_CONFIG = Path("sternpost.toml")
+DEFAULT_DATA = Path("sternpost-data")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that knows `--config` and `--data`, and fetches its command's module when it is first asked to parse."""
+
+    def __init__(self, *args: Any, module: str = "", **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+        self._module = module
+        self.add_argument(
+            "--config", type=Path, metavar="PATH", default=argparse.SUPPRESS,
+            help="configuration file (default: ./sternpost.toml, where it exists)",
+        )
+        self.add_argument(
+            "--data", type=Path, metavar="PATH", default=argparse.SUPPRESS,
+            help="data folder (default: ./sternpost-data)",
+        )
+
+    def complete(self) -> None:
+        """Add the arguments of this parser's command, once."""
+        if not self._module:
+            return
+        module, self._module = importlib.import_module(self._module), ""
+        self.set_defaults(run_command=module.run)
+        module.add_arguments(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # the base has overloads
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """One clear message and the next step, exit code 2."""
+        output.error(message, f"try `{self.prog} --help`")
+        sys.exit(2)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag `--json`: print JSON for machines in place of text for people."""
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+
+
+def build_parser() -> CommandParser:
+    """The whole command line, without any command's own arguments."""
+    codes = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
+    parser = CommandParser(
+        prog="sternpost",
+        description="Sternpost: a customer data platform in one process.",
+        epilog=f"exit codes:\n{codes}\n\nenvironment:\n  NO_COLOR  set to anything: no colours",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.set_defaults(config=None, data=DEFAULT_DATA, json=False, run_command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="sternpost")
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, description=_sentence(summary), module=f"appliance.cli.{name}")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: as typed, without the program's name.
+
+    Returns:
+        The exit code, one of `EXIT_CODES`, or 130 after Ctrl-C.
+    """
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    if args.version:
+        print(f"sternpost {_version()}")
+        return 0
+    if args.run_command is None:
+        parser.print_help()
+        return 2
+    if args.config is None and DEFAULT_CONFIG.is_file():
+        args.config = DEFAULT_CONFIG
+    return _guarded(args)
+
+
+def _guarded(args: argparse.Namespace) -> int:
+    try:
+        return int(args.run_command(args))
+    except CommandError as error:
+        output.error(error.message, error.next_step)
+        return error.code
+    except errors.SternpostError as error:
+        output.error(str(error))
+        return next((code for kind, code in _CODE_OF_ERROR.items() if isinstance(error, kind)), 1)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nobody wants the rest, and Python's own flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _sentence(summary: str) -> str:
+    return summary[0].upper() + summary[1:] + "."
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("sternpost")
+    except PackageNotFoundError:
+        return "(not installed)"
