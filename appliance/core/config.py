@@ -4,13 +4,25 @@ Sizes are bytes, durations seconds; the TOML takes `"4 GiB"` and `"24h"` too. Re
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from appliance.core.secret import Secret
 
 MIB, GIB, HOUR_S, DAY_S = 1 << 20, 1 << 30, 3600.0, 86_400.0
+
+# What a value means and may be; `core/tables.py` reads them when it converts a table.
+Bytes = Annotated[int, msgspec.Meta(ge=1, le=1 << 62, extra={"unit": "bytes"})]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=100 * 365 * DAY_S, extra={"unit": "seconds"})]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Address = Annotated[str, msgspec.Meta(extra={"unit": "address"})]
+Network = Annotated[str, msgspec.Meta(extra={"unit": "network"})]
+Origin = Annotated[str, msgspec.Meta(extra={"unit": "origin"})]
+Url = Annotated[str, msgspec.Meta(extra={"unit": "url"})]
+Start = Annotated[str, msgspec.Meta(extra={"unit": "start"})]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,75 +37,75 @@ class TlsConfig(_Table):
 
 
 class CollectConfig(_Table):
-    listen: str = "127.0.0.1:8080"
+    listen: Address = "127.0.0.1:8080"
     """Address and port for events."""
     tls: TlsConfig | None = None
     """Serve HTTPS with this certificate."""
-    trusted_proxies: list[str] = []
+    trusted_proxies: list[Network] = []
     """Networks (CIDR) whose X-Forwarded-For is believed."""
-    body_bytes_max: int = 4_096_000
+    body_bytes_max: Bytes = 4_096_000
     """Decompressed bytes of one request."""
-    event_bytes_max: int = 512 * 1024
+    event_bytes_max: Bytes = 512 * 1024
     """Bytes of one event."""
-    depth_max: int = 64
+    depth_max: Count = 64
     """Nesting depth of one event."""
-    ratio_max: int = 200
+    ratio_max: Count = 200
     """Decompressed bytes per compressed byte, once 1 MiB is out."""
-    header_timeout_s: float = 10.0
+    header_timeout_s: Seconds = 10.0
     """Time for a client to send a request's head."""
-    body_timeout_s: float = 30.0
+    body_timeout_s: Seconds = 30.0
     """Time for a client to send a request's body."""
-    keepalive_timeout_s: float = 75.0
+    keepalive_timeout_s: Seconds = 75.0
     """An idle connection is closed after this."""
-    connections_max: int = 10_000
+    connections_max: Count = 10_000
     """Further connections are closed at once."""
-    pending_bytes_max: int = 64 * MIB
+    pending_bytes_max: Bytes = 64 * MIB
     """Bytes of requests in memory, read but not yet committed; beyond it: 503."""
-    public_url: str = ""
+    public_url: Url = ""
     """How browsers reach this collector, for the printed snippet; default: from the listener."""
 
 
 class ControlConfig(_Table):
-    listen: str = "127.0.0.1:8081"
+    listen: Address = "127.0.0.1:8081"
     """Address and port of the admin API."""
     tls: TlsConfig | None = None
     """Serve the admin API over HTTPS."""
 
 
 class WalConfig(_Table):
-    disk_bytes_max: int = 4 * GIB
+    disk_bytes_max: Bytes = 4 * GIB
     """Disk budget of the log: blocks, held queues, dead letters."""
-    high_water: float = 0.9
+    high_water: Share = 0.9
     """Share of the budget at which the collector answers 503."""
-    ballast_bytes: int = 16 * MIB
+    ballast_bytes: Bytes = 16 * MIB
     """A real file, given back to the file system when the disk itself is full."""
-    retention: float = 24 * HOUR_S
+    retention: Seconds = 24 * HOUR_S
     """Delivered events are kept this long for replay."""
     on_full: Literal["reject", "drop_oldest"] = "reject"
     """At the high-water mark: refuse new events, or drop the oldest undelivered (counted and audited)."""
-    group_delay_s: float = 0.002
+    group_delay_s: Seconds = 0.002
     """A commit group is handed to the disk after at most this."""
-    group_bytes_max: int = 4 * MIB
+    group_bytes_max: Bytes = 4 * MIB
     """A commit group is closed at this size."""
-    queue_bytes_max: int = 32 * MIB
+    queue_bytes_max: Bytes = 32 * MIB
     """Bytes waiting for commit; beyond it: 503."""
-    dedup_ids_min: int = 200_000
+    dedup_ids_min: Count = 200_000
     """The deduplication window holds at least this many ids."""
-    dedup_window: float = HOUR_S
+    dedup_window: Seconds = HOUR_S
     """... and at least this long."""
-    dedup_ids_max: int = 2_000_000
+    dedup_ids_max: Count = 2_000_000
     """... and never more than this many (about 100 bytes of memory each)."""
-    dead_bytes_max: int = 512 * MIB
+    dead_bytes_max: Bytes = 512 * MIB
     """Budget of dead letters; the oldest are evicted beyond it."""
-    dead_age_max: float = 30 * DAY_S
+    dead_age_max: Seconds = 30 * DAY_S
     """Dead letters are kept this long."""
-    refused_bytes_max: int = 64 * MIB
+    refused_bytes_max: Bytes = 64 * MIB
     """Budget of refused input."""
-    refused_age_max: float = 7 * DAY_S
+    refused_age_max: Seconds = 7 * DAY_S
     """Refused input is kept this long."""
-    held_bytes_max: int = 512 * MIB
+    held_bytes_max: Bytes = 512 * MIB
     """Budget of one destination's held queues; at it the destination stops reading."""
-    cache_bytes_max: int = 16 * MIB
+    cache_bytes_max: Bytes = 16 * MIB
     """Decoded blocks shared by all destinations."""
 
 
@@ -106,40 +118,40 @@ class SourceConfig(_Table):
     """A disabled source answers 404."""
     webhook: bool = False
     """Accept any shape on /v1/webhook."""
-    origins: list[str] = []
+    origins: list[Origin] = []
     """Origins allowed by CORS; empty: any."""
-    rate_per_s: float | None = None
+    rate_per_s: Rate | None = None
     """Requests per second; beyond it: 429."""
 
 
 class RetryConfig(_Table):
-    attempts_max: int = 1000
+    attempts_max: Count = 1000
     """A job is aborted after this many failed attempts."""
-    age_max: float = 3 * DAY_S
+    age_max: Seconds = 3 * DAY_S
     """A job is aborted this long after its first failed attempt."""
-    delay_min: float = 1.0
+    delay_min: Seconds = 1.0
     """Ceiling of the first wait; each further ceiling doubles, and the wait is random below it."""
-    delay_max: float = 300.0
+    delay_max: Seconds = 300.0
     """Highest ceiling."""
 
 
 class BacklogConfig(_Table):
-    bytes_max: int | None = None
+    bytes_max: Bytes | None = None
     """Undelivered bytes at which `when_full` applies; default: 80 % of the log's budget."""
-    age_max: float | None = None
+    age_max: Seconds | None = None
     """Age of the oldest undelivered event at which `when_full` applies."""
     when_full: Literal["block", "skip"] = "block"
     """Keep all until the log's budget is spent, or skip the oldest and record what was skipped."""
 
 
 class BreakerConfig(_Table):
-    people: int = 20
+    people: Count = 20
     """Different people that fail with no success between before the breaker opens."""
-    window: float = 60.0
+    window: Seconds = 60.0
     """Only failures this recent count."""
-    probe_min: float = 1.0
+    probe_min: Seconds = 1.0
     """First wait between probes."""
-    probe_max: float = 60.0
+    probe_max: Seconds = 60.0
     """Longest wait between probes."""
 
 
@@ -150,7 +162,7 @@ class DestinationConfig(_Table):
     """Names of the sources delivered here; all, if left out."""
     enabled: bool = True
     """A disabled destination is paused: it keeps its position."""
-    start: str = "now"
+    start: Start = "now"
     """Where a new destination begins: now, oldest, or an RFC 3339 time."""
     retry: RetryConfig = RetryConfig()
     """When to try again and when to give up."""
@@ -158,19 +170,19 @@ class DestinationConfig(_Table):
     """What to do when it lags too far."""
     breaker: BreakerConfig = BreakerConfig()
     """When to stop trying everybody."""
-    in_flight_max: int | None = None
+    in_flight_max: Count | None = None
     """Concurrent calls of the plug-in; default: the plug-in's own limit."""
-    batch_events_max: int | None = None
+    batch_events_max: Count | None = None
     """Most events per call, for a plug-in that takes batches; default: the plug-in's own limit."""
-    batch_bytes_max: int = MIB
+    batch_bytes_max: Bytes = MIB
     """Most bytes per call."""
-    timeout: float | None = None
+    timeout: Seconds | None = None
     """Longest call; default: the plug-in's own limit."""
-    rate_per_s: float | None = None
+    rate_per_s: Rate | None = None
     """Most events per second; default: the plug-in's own limit."""
-    read_ahead_max: int = 2_000
+    read_ahead_max: Count = 2_000
     """Events taken from the log and not settled yet."""
-    unsaved_max: int = 256
+    unsaved_max: Count = 256
     """Outcomes that may wait for the next commit; a crash sends at most these and those in flight again."""
     options: dict[str, Any] = {}
     """The plug-in's own keys, as they stand in the table; its Config checks them. Not a key of the TOML itself."""
