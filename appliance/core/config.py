@@ -29,14 +29,14 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A named table; an unknown key is a fault."""
 
 
-class TlsConfig(_Table):
+class TlsConfig(_Table, frozen=True, kw_only=True):
     certificate: Path
     """PEM file with the certificate chain."""
     key: Path
     """PEM file with the private key."""
 
 
-class CollectConfig(_Table):
+class CollectConfig(_Table, frozen=True, kw_only=True):
     listen: Address = "127.0.0.1:8080"
     """Address and port for events."""
     tls: TlsConfig | None = None
@@ -65,19 +65,19 @@ class CollectConfig(_Table):
     """How browsers reach this collector, for the printed snippet; default: from the listener."""
 
 
-class ControlConfig(_Table):
+class ControlConfig(_Table, frozen=True, kw_only=True):
     listen: Address = "127.0.0.1:8081"
     """Address and port of the admin API."""
     tls: TlsConfig | None = None
     """Serve the admin API over HTTPS."""
 
 
-class WalConfig(_Table):
+class WalConfig(_Table, frozen=True, kw_only=True):
     disk_bytes_max: Bytes = 4 * GIB
     """Disk budget of the log: blocks, held queues, dead letters."""
     high_water: Share = 0.9
     """Share of the budget at which the collector answers 503."""
-    ballast_bytes: Bytes = 16 * MIB
+    ballast_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40, extra={"unit": "bytes"})] = 16 * MIB
     """A real file, given back to the file system when the disk itself is full."""
     retention: Seconds = 24 * HOUR_S
     """Delivered events are kept this long for replay."""
@@ -109,7 +109,7 @@ class WalConfig(_Table):
     """Decoded blocks shared by all destinations."""
 
 
-class SourceConfig(_Table):
+class SourceConfig(_Table, frozen=True, kw_only=True):
     write_key: Secret
     """What clients authenticate with; literal, env:NAME or file:PATH."""
     type: Literal["http"] = "http"
@@ -124,7 +124,7 @@ class SourceConfig(_Table):
     """Requests per second; beyond it: 429."""
 
 
-class RetryConfig(_Table):
+class RetryConfig(_Table, frozen=True, kw_only=True):
     attempts_max: Count = 1000
     """A job is aborted after this many failed attempts."""
     age_max: Seconds = 3 * DAY_S
@@ -135,7 +135,7 @@ class RetryConfig(_Table):
     """Highest ceiling."""
 
 
-class BacklogConfig(_Table):
+class BacklogConfig(_Table, frozen=True, kw_only=True):
     bytes_max: Bytes | None = None
     """Undelivered bytes at which `when_full` applies; default: 80 % of the log's budget."""
     age_max: Seconds | None = None
@@ -144,7 +144,7 @@ class BacklogConfig(_Table):
     """Keep all until the log's budget is spent, or skip the oldest and record what was skipped."""
 
 
-class BreakerConfig(_Table):
+class BreakerConfig(_Table, frozen=True, kw_only=True):
     people: Count = 20
     """Different people that fail with no success between before the breaker opens."""
     window: Seconds = 60.0
@@ -155,7 +155,7 @@ class BreakerConfig(_Table):
     """Longest wait between probes."""
 
 
-class DestinationConfig(_Table):
+class DestinationConfig(_Table, frozen=True, kw_only=True):
     plugin: str
     """Name of the plug-in file, without .py."""
     sources: list[str] | None = None
@@ -188,19 +188,19 @@ class DestinationConfig(_Table):
     """The plug-in's own keys, as they stand in the table; its Config checks them. Not a key of the TOML itself."""
 
 
-class PluginsConfig(_Table):
+class PluginsConfig(_Table, frozen=True, kw_only=True):
     folders: list[Path] = []
     """Folders searched for drop-in plug-in files, before the shipped ones; DATA/plugins is always searched."""
 
 
-class LogsConfig(_Table):
+class LogsConfig(_Table, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is written."""
     format: Literal["text", "json"] = "text"
     """One line per event, as text for people or JSON for machines."""
 
 
-class Config(_Table):
+class Config(_Table, frozen=True, kw_only=True):
     """The whole file."""
 
     collect: CollectConfig = CollectConfig()
