@@ -1,0 +1,1 @@
+"""Proofs: real files, real sockets, real processes."""

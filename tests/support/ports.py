@@ -1,0 +1,22 @@
+"""Free ports below the kernel's ephemeral range, so that no outgoing connection takes one while its owner is down."""
+
+import random
+import socket
+
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A loopback TCP port nobody listens on, never given twice by this process."""
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        if port in _given:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
+    raise RuntimeError("no free port between 15000 and 32000")
