@@ -195,7 +195,7 @@ def _whole(value: Any, unit: str) -> int:
     return value
 
 
-def _number(value: Any, unit: str) -> int | float:
+def _number(value: Any, unit: str) -> float:
     if unit == "seconds" and isinstance(value, str):
         return units.parse_seconds(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
@@ -204,7 +204,7 @@ def _number(value: Any, unit: str) -> int | float:
     return value
 
 
-def _finite(value: int | float) -> bool:
+def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond any float
@@ -246,7 +246,7 @@ def _secret(value: Any, path: KeyPath, base: Path) -> Secret:
 
 
 def _checked_text(value: Any, unit: str, meta: list[msgspec.Meta]) -> str:
-    if unit == "start" and isinstance(value, datetime):
+    if unit == "start" and isinstance(value, date):  # TOML has times of its own; a datetime is a date too
         value = value.isoformat()
     text = _text(value)
     if unit in _TEXT_CHECKS:
