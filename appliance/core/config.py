@@ -193,6 +193,17 @@ class PluginsConfig(_Table, frozen=True, kw_only=True):
     """Folders searched for drop-in plug-in files, before the shipped ones; DATA/plugins is always searched."""
 
 
+class OutboundConfig(_Table, frozen=True, kw_only=True):
+    proxy: Url = ""
+    """HTTP proxy for all that plug-ins send by the shared client; "" connects directly."""
+    authorities: Path | None = None
+    """PEM file with private certificate authorities, trusted beside the system's."""
+    allow: list[Network] = []
+    """Networks (CIDR) that plug-ins may connect to; empty: any but the metadata services of clouds, which are never allowed."""
+    reply_bytes_max: Bytes = 64 * 1024
+    """Bytes of a reply that are read; the rest is cut."""
+
+
 class LogsConfig(_Table, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is written."""
@@ -211,6 +222,8 @@ class Config(_Table, frozen=True, kw_only=True):
     """The write-ahead log."""
     plugins: PluginsConfig = PluginsConfig()
     """Where plug-ins are found."""
+    outbound: OutboundConfig = OutboundConfig()
+    """How plug-ins reach out by HTTP."""
     logs: LogsConfig = LogsConfig()
     """What the process says."""
     sources: dict[str, SourceConfig] = {}

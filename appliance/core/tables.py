@@ -278,11 +278,22 @@ def _check_url(text: str) -> None:
         raise ValueError(f'{shown(text)} is no URL; write http:// or https:// and the host')
 
 
+def _check_endpoint(text: str) -> None:
+    if not re.fullmatch(r"https?://[^/\s?#@]+([/?][^\s#]*)?", text):
+        raise ValueError(f"{_without_login(text)} is no address to call; write http:// or https:// and the host")
+
+
+def _without_login(text: str) -> str:
+    """An address as a fault may show it: what stands before an @ may be a password."""
+    return shown(re.sub(r"//[^/@]*@", "//...@", text))
+
+
 _TEXT_CHECKS: dict[str, Callable[[str], object]] = {
     "address": units.parse_address,
     "network": _check_network,
     "origin": _check_origin,
     "url": _check_url,
+    "endpoint": _check_endpoint,
     "start": units.parse_start,
 }
 
