@@ -2,8 +2,8 @@
 
 How to add a command: write `appliance/cli/NAME.py` with
 
-    def add_arguments(parser: argparse.ArgumentParser) -> None   # its own arguments; may call parser.add_subparsers(...)
-    def run(args: argparse.Namespace) -> int                     # does the work, returns an exit code
+    def add_arguments(parser: argparse.ArgumentParser) -> None   # may call parser.add_subparsers(...)
+    def run(args: argparse.Namespace) -> int                      # does the work, returns an exit code
 
 and one line in `COMMANDS` below. Heavy imports (aiohttp, msgspec, rich, ...) stand inside `run` or below it, never
 where `add_arguments` needs them, so that `sternpost NAME --help` stays instant too.

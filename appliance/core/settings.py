@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.core import units
+from appliance.core import logs, units
 from appliance.core.config import Config, DestinationConfig, SourceConfig, TlsConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.secret import Secret
@@ -55,7 +55,7 @@ class Loaded:
 
 
 def host_key_hint(key: str) -> str:
-    """`did you mean "retry"?` for an option that its plug-in does not know but that is nearly a key of ours, else ""."""
+    """`did you mean "retry"?` for an option unknown to its plug-in that is nearly a key of ours, else ""."""
     return did_you_mean(key, HOST_KEYS)
 
 
@@ -100,6 +100,7 @@ def default_config(data: Path) -> Config:
         ConfigError: the kept keys cannot be read or written.
     """
     key = _kept_key(data / KEYS_FILE)
+    logs.hide(key)
     files = DestinationConfig(plugin="jsonl", start="oldest", options={"folder": str(data.absolute() / "out")})
     return Config(sources={"default": SourceConfig(write_key=Secret(key))}, destinations={"files": files})
 
@@ -196,7 +197,7 @@ def _check_names(table: dict[str, Any], faults: Faults) -> None:
     for kind in ("sources", "destinations"):
         for name in _tables(table, kind):
             if not _NAME.fullmatch(name):
-                faults.add((kind, name), "is no name: 1 to 64 letters, digits, `-`, `_` and `.`, a letter or digit first")
+                faults.add((kind, name), "is no name: up to 64 letters, digits, `-`, `_`, `.`; a letter or digit first")
     for name, destination in _tables(table, "destinations").items():
         plugin = destination.get("plugin")
         if isinstance(plugin, str) and not _PLUGIN_NAME.fullmatch(plugin):

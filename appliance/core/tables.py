@@ -1,6 +1,7 @@
 """Turns a TOML table into a struct and reports everything wrong with it, not only the first thing.
 
-Used for the tables of `core/config.py` and for the `Config` of a plug-in. A fault never shows a value that may be a secret.
+Used for the tables of `core/config.py` and for the `Config` of a plug-in.
+A fault never shows a value that may be a secret.
 """
 
 import difflib
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.core import units
+from appliance.core import logs, units
 from appliance.core.errors import Fault
 from appliance.core.secret import Secret
 
@@ -240,6 +241,7 @@ def _secret(value: Any, path: KeyPath, base: Path) -> Secret:
     if value.startswith("file:"):
         value = f"file:{base / Path(value[5:]).expanduser()}"
     secret = Secret.resolve(value, literal=is_write_key)
+    logs.hide(secret.reveal())  # from here on no log line shows it, whatever quotes it
     if is_write_key and not re.fullmatch(r"[!-9;-~]{1,200}", secret.reveal(), re.ASCII):
         raise ValueError("a write key is 1 to 200 printable ASCII characters without spaces and colons")
     return secret
@@ -298,10 +300,14 @@ _TEXT_CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
+_KINDS: dict[type, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table",
+}
+
+
 def kind_of(value: Any) -> str:
     """The TOML word for a value's type."""
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
-    return names.get(type(value), "a date or time")
+    return _KINDS.get(type(value), "a date or time")
 
 
 def shown(value: Any) -> str:

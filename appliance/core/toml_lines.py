@@ -55,7 +55,7 @@ class _Scanner:
         self.at += 2 if is_array else 1
         keys = self._dotted_key()
         self.at = self.text.index("]", self.at) + (2 if is_array else 1)
-        path = self._inside(self._down((), keys[:-1], start)) + (keys[-1],)
+        path: Path = (*self._inside(self._down((), keys[:-1], start)), keys[-1])
         self.offsets.setdefault(path, start)
         if not is_array:
             return self._inside(path)
@@ -75,12 +75,12 @@ class _Scanner:
     def _down(self, path: Path, keys: list[str], start: int) -> Path:
         """The path below `path` by `keys`, each step noted; arrays of tables mean their newest element."""
         for key in keys:
-            path = self._inside(path) + (key,)
+            path = (*self._inside(path), key)
             self.offsets.setdefault(path, start)
         return path
 
     def _inside(self, path: Path) -> Path:
-        return path + (self._elements[path],) if path in self._elements else path
+        return (*path, self._elements[path]) if path in self._elements else path
 
     def _dotted_key(self) -> list[str]:
         keys = []

@@ -34,7 +34,7 @@ def parse_seconds(text: str) -> float:
     """
     parts = list(_DURATION.finditer(text))
     if not parts or len(text) > 64 or _DURATION.sub("", text).strip():
-        raise ValueError(f'{_shown(text)} is no duration; write "500ms", "30s", "15m", "24h", "3d" or a number of seconds')
+        raise ValueError(f'{_shown(text)} is no duration; write "500ms", "30s", "24h", "3d" or a number of seconds')
     return sum(float(part[1]) * _SECONDS[part[2]] for part in parts)
 
 
