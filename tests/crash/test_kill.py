@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.appliance import WRITE_KEY, Appliance
+from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.judge import Ledger, Verdict, judge
 from tests.support.load import crowd, percentile, under_load
 from tests.support.sink import Plan, Sink
@@ -23,11 +23,7 @@ EARLY_ACK = (sys.executable, str(Path(__file__).with_name("early_ack.py")))
 
 def config(sink: Sink, run: int) -> dict[str, Any]:
     """One webhook; the run stands in its address, so that the sink knows which life of the process sent what."""
-    return {
-        "plugin": "webhook", "url": f"{sink.url}?run={run}", "in_flight_max": IN_FLIGHT, "unsaved_max": UNSAVED,
-        "timeout": "2s", "retry": {"delay_min": "50ms", "delay_max": "500ms"},
-        "breaker": {"probe_min": "50ms", "probe_max": "500ms"},
-    }
+    return webhook(f"{sink.url}?run={run}", in_flight_max=IN_FLIGHT, unsaved_max=UNSAVED)
 
 
 def bad_day(seed: int) -> Plan:

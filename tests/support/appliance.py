@@ -19,6 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITE_KEY = "wk_proof"
 
 
+def webhook(url: str, **keys: Any) -> dict[str, Any]:
+    """A webhook destination that retries quickly; `keys` are added or replaced."""
+    return {
+        "plugin": "webhook", "url": url, "timeout": "2s", "retry": {"delay_min": "50ms", "delay_max": "500ms"},
+        "breaker": {"probe_min": "50ms", "probe_max": "500ms"}, **keys,
+    }
+
+
 class Appliance:
     """One data folder and the process that runs on it, one at a time.
 
@@ -155,9 +163,8 @@ class Appliance:
             capture_output=True, timeout=timeout_s, check=False,
         )
 
-    def status(self) -> dict[str, Any]:
-        """What `sternpost status --json` says."""
-        done = self.sternpost("status", "--json")
+    def json(self, *arguments: str) -> Any:
+        """What a command of the command line prints with `--json`."""
+        done = self.sternpost(*arguments, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        decoded: dict[str, Any] = json.loads(done.stdout)
-        return decoded
+        return json.loads(done.stdout)
