@@ -1,0 +1,205 @@
+"""What control needs of the other parts, as protocols: `app.py` hands in whatever fits them.
+
+Threads: control lives on the collector's loop. What is marked *any thread* is called there or in a worker thread, and
+must be quick and never block on a loop. What is `async` is awaited on control's loop; a part that lives on another
+loop hops there by itself (`asyncio.wrap_future(asyncio.run_coroutine_threadsafe(...))`).
+
+The write-ahead log is used as it is (`appliance.wal.log.Log`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from appliance.core.config import SourceConfig
+from appliance.core.event import Event, Record
+from appliance.core.job import DestinationState
+from appliance.deliver.outcome import Result
+
+Delivered = Callable[[str, Event, Result, int, float], None]
+"""What watches deliveries: destination, event, what came of it, attempts so far (this one included), milliseconds."""
+
+
+class DestinationStatus(Protocol):
+    """One destination as its operator sees it. Counts are since the start of the process."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def plugin(self) -> str: ...
+    @property
+    def state(self) -> DestinationState: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def sequence_low(self) -> int:
+        """Every event up to here is settled (delivered, dead, held or filtered)."""
+        ...
+    @property
+    def lag_events(self) -> int:
+        """Events of the log that it has not settled; gaps may count."""
+        ...
+    @property
+    def oldest_undelivered_ms(self) -> int:
+        """Age of the oldest event that waits, held ones included; 0 when none does."""
+        ...
+    @property
+    def held_people(self) -> int: ...
+    @property
+    def held_events(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def delivered_total(self) -> int: ...
+    @property
+    def failed_total(self) -> int:
+        """Attempts that will be retried."""
+        ...
+    @property
+    def aborted_total(self) -> int:
+        """Events that became dead letters."""
+        ...
+    @property
+    def filtered_total(self) -> int: ...
+    @property
+    def latency_p50_ms(self) -> float:
+        """From the call of the plug-in to its answer."""
+        ...
+    @property
+    def latency_p95_ms(self) -> float: ...
+    @property
+    def last_error(self) -> str:
+        """In words; "" when there was none."""
+        ...
+    @property
+    def last_error_sample(self) -> str: ...
+    @property
+    def breaker(self) -> Mapping[str, Any]:
+        """state (closed, open, misconfigured), cause, opened_ms and next_probe_ms (wall time, 0 when closed)."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """The delivering side."""
+
+    def status(self) -> Sequence[DestinationStatus]:
+        """Every configured destination, in the order of the configuration. Any thread."""
+        ...
+
+    def route(self, record: Record) -> Mapping[str, Sequence[str]]:
+        """Destination -> the lanes into which its parts of this event go now; empty where it is filtered. Any thread."""
+        ...
+
+    def tap(self, callback: Delivered) -> Callable[[], None]:
+        """Have `callback` called on the delivery loop after each delivery, until the returned function is called.
+
+        The callback takes microseconds and raises nothing. Any thread.
+        """
+        ...
+
+    async def pause(self, name: str) -> None:
+        """Stop delivering; the position is kept, over a restart too. No error when it is paused already.
+
+        Raises:
+            KeyError: no such destination; so do all methods that take a name.
+        """
+        ...
+
+    async def resume(self, name: str) -> None:
+        """Deliver again from where it stood; an open breaker probes at once."""
+        ...
+
+    async def requeue(self, ids: Sequence[int]) -> int:
+        """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
+        ...
+
+    async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
+        """Deliver what was received in [from_ms, to_ms) (wall time) again; returns the replay's name.
+
+        Args:
+            criteria: any of `type`, `event` (name of a track event, `*` allowed) and `user` (userId or anonymousId).
+
+        Raises:
+            ValueError: it cannot be started; the text says why.
+        """
+        ...
+
+    async def test(self, name: str, event: Event) -> Result:
+        """Call the plug-in once with this event, outside of lanes and log, and tell what came of it."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """End a parked destination: cursor, held queue, dead letters.
+
+        Raises:
+            ValueError: it is configured; it must be taken out of the file first.
+        """
+        ...
+
+
+class SourceStatus(Protocol):
+    """What came of one source, since the start of the process."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def requests_total(self) -> int: ...
+    @property
+    def accepted_total(self) -> int:
+        """Events."""
+        ...
+    @property
+    def duplicates_total(self) -> int:
+        """Events."""
+        ...
+    @property
+    def refused_total(self) -> int:
+        """Events, or whole bodies, that never became events."""
+        ...
+    @property
+    def repaired_total(self) -> int:
+        """Events."""
+        ...
+    @property
+    def last_received_ms(self) -> int:
+        """Wall time; 0: never."""
+        ...
+
+
+class Collector(Protocol):
+    """The collecting side."""
+
+    def status(self) -> Sequence[SourceStatus]:
+        """Every configured source. Any thread."""
+        ...
+
+
+class Host(Protocol):
+    """The process around; `app.py` itself."""
+
+    version: str
+    config_file: str
+    """Path as given; "" when it runs without a file."""
+    collect_url: str
+    """How clients on this machine reach the collector; "" while it does not listen."""
+
+    def sources(self) -> Mapping[str, SourceConfig]:
+        """The sources as they are configured now."""
+        ...
+
+    def configured(self) -> Mapping[str, str]:
+        """Configured destination -> its plug-in."""
+        ...
+
+    def faults(self) -> Sequence[str]:
+        """Parts that did not start, in words: a port that is taken, a plug-in that is broken. Any thread."""
+        ...
+
+    def reload(self) -> Awaitable[Sequence[str]]:
+        """Read the file again; returns what changed, in words.
+
+        Raises:
+            ConfigError: it is refused; the running configuration stays.
+        """
+        ...
