@@ -1,0 +1,108 @@
+"""From a block of the log to the events of one destination: identity, enrichment, route.
+
+The parts that are the same for every destination (lanes, enriched JSON) are worked out once per block and shared.
+Plan, consent, suppression and transformations take their places in `plan`, between identity and route.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import NamedTuple
+
+from appliance.core.enrich import enrich
+from appliance.core.event import Event, Record
+from appliance.process.resolve import Join, Resolver
+from appliance.wal.types import Block
+
+
+class Planned(NamedTuple):
+    """One event of the log for one destination; `events` is empty where it is filtered, and has several parts where a
+    transformation fans out."""
+
+    sequence: int
+    lane: str
+    events: list[Event]
+
+
+class Plan(NamedTuple):
+    """A block for one destination, in sequence order."""
+
+    joins: list[Join]
+    planned: list[Planned]
+
+
+class _Shared(NamedTuple):
+    """What all destinations have in common of one block."""
+
+    block: Block
+    lanes: list[str]
+    joins: list[Join]
+    events: list[Event]
+    size: int
+
+
+class Pipeline:
+    """Pure but for its cache, which every thread may use."""
+
+    def __init__(self, resolver: Resolver, cache_bytes_max: int) -> None:
+        self._resolver, self._cache_bytes_max = resolver, cache_bytes_max
+        self._cache: OrderedDict[int, _Shared] = OrderedDict()
+        self._cached_bytes = 0
+        self._lock = Lock()
+
+    def plan(self, block: Block, after: int, goes: Callable[[Record], bool], *, replayed: bool = False) -> Plan:
+        """The events of `block` above `after`, and whether each goes to the destination that `goes` speaks for."""
+        shared = self._share(block)
+        planned = [
+            Planned(record.sequence, lane, [self._copy(event) if replayed else event] if goes(record) else [])
+            for record, lane, event in zip(block.records, shared.lanes, shared.events, strict=True)
+            if record.sequence > after
+        ]
+        return Plan([join for join in shared.joins if join.sequence > after], planned)
+
+    def event(self, record: Record) -> tuple[str, Event]:
+        """The lane and the event of one record on its own, as it would be delivered now."""
+        shared = self._work_out(Block(record.sequence, record.sequence, [record]))
+        return shared.lanes[0], shared.events[0]
+
+    def _share(self, block: Block) -> _Shared:
+        with self._lock:
+            shared = self._cache.get(block.first_sequence)
+            if shared is not None and shared.block is block:
+                self._cache.move_to_end(block.first_sequence)
+                return shared
+        shared = self._work_out(block)
+        with self._lock:
+            self._drop(block.first_sequence)
+            self._cache[block.first_sequence] = shared
+            self._cached_bytes += shared.size
+            while self._cached_bytes > self._cache_bytes_max and len(self._cache) > 1:
+                self._drop(next(iter(self._cache)))
+        return shared
+
+    def _drop(self, first_sequence: int) -> None:
+        old = self._cache.pop(first_sequence, None)
+        if old is not None:
+            self._cached_bytes -= old.size
+
+    def _work_out(self, block: Block) -> _Shared:
+        lanes, joins = self._resolver.resolve(block)
+        events = [self._event(record, lane) for record, lane in zip(block.records, lanes, strict=True)]
+        return _Shared(block, lanes, joins, events, sum(2 * len(record.raw) + 500 for record in block.records))
+
+    def _event(self, record: Record, lane: str) -> Event:
+        person_id = self._resolver.person_id(lane)
+        return Event(
+            sequence=record.sequence, part=0, source=record.source, type=record.type, message_id=record.message_id,
+            anonymous_id=record.anonymous_id, user_id=record.user_id, person_id=person_id,
+            received_ms=record.received_ms, build=lambda: enrich(record, person_id),
+        )
+
+    @staticmethod
+    def _copy(event: Event) -> Event:
+        """The same event, marked as replayed."""
+        return Event(
+            sequence=event.sequence, part=event.part, source=event.source, type=event.type,
+            message_id=event.message_id, anonymous_id=event.anonymous_id, user_id=event.user_id,
+            person_id=event.person_id, received_ms=event.received_ms, build=lambda: event.json, replayed=True,
+        )

@@ -1,0 +1,55 @@
+"""Whose event is it: from a block of the log to lanes, people and joins. The identity graph stands behind this later."""
+
+import hashlib
+import uuid
+from typing import NamedTuple, Protocol
+
+from appliance.core.event import Record
+from appliance.wal.types import Block
+
+
+class Join(NamedTuple):
+    """Before the event at `sequence` two lanes become one: from here on the loser's events are the winner's."""
+
+    sequence: int
+    loser: str
+    winner: str
+
+
+class Resolution(NamedTuple):
+    """What a resolver says of one block."""
+
+    lanes: list[str]
+    """One per record: the ordering key at the event's own position."""
+    joins: list[Join]
+    """Ascending by sequence, all within the block's range."""
+
+
+class Resolver(Protocol):
+    """Asked once per block and cached; the same answer for the same block, always."""
+
+    def resolve(self, block: Block) -> Resolution:
+        """Lanes and joins of a block."""
+
+    def person_id(self, lane: str) -> str:
+        """The id by which destinations know the person of this lane, as a UUID's text."""
+
+
+class IdResolver:
+    """Without a graph: the lane is the anonymousId, else the userId. Nothing ever joins.
+
+    So a server-side event with a userId alone and the browser's events of the same person are two lanes.
+    """
+
+    def resolve(self, block: Block) -> Resolution:
+        """See `Resolver`."""
+        return Resolution([lane_of(record) for record in block.records], [])
+
+    def person_id(self, lane: str) -> str:
+        """See `Resolver`; a digest of the lane, so the same in every process."""
+        return str(uuid.UUID(bytes=hashlib.blake2b(lane.encode("utf-8", "replace"), digest_size=16).digest(), version=8))
+
+
+def lane_of(record: Record) -> str:
+    """The ordering key without a graph; the prefix keeps an anonymousId apart from an equal userId."""
+    return f"a:{record.anonymous_id}" if record.anonymous_id else f"u:{record.user_id}"

@@ -1,0 +1,75 @@
+"""Does this event go to that destination: its sources, the event's own `integrations`, a replay's filter. Pure."""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from appliance.core.event import Record
+
+
+class _Selecting(msgspec.Struct):
+    """What an event says of destinations."""
+
+    integrations: dict[str, Any] | None = None
+
+
+class _Named(msgspec.Struct):
+    """What a track, page or screen event is called."""
+
+    event: Any = None
+    name: Any = None
+
+
+_SELECTING = msgspec.json.Decoder(_Selecting)
+_NAMED = msgspec.json.Decoder(_Named)
+_EVERYWHERE = b'"integrations":{"All":true}'
+
+
+def selects(raw: bytes, names: frozenset[str]) -> bool:
+    """Whether the event's `integrations` allow a destination known by these names (lower case).
+
+    `{"All": bool, "<Destination>": bool | {...}}`: the destination's own entry wins over `All`, which is true when
+    absent. What is not of this shape allows.
+
+    Source: contract/http.md, Delivery.
+    """
+    if b'"integrations"' not in raw or _EVERYWHERE in raw:
+        return True
+    try:
+        chosen = _SELECTING.decode(raw).integrations or {}
+    except msgspec.DecodeError:
+        return True
+    for name, wanted in chosen.items():
+        if name.lower() in names:
+            return wanted is not False
+    return chosen.get("All") is not False
+
+
+def route(sources: list[str] | None, names: frozenset[str]) -> Callable[[Record], bool]:
+    """The predicate of one destination: True where the event goes there."""
+    chosen = frozenset(sources) if sources is not None else None
+    return lambda record: (chosen is None or record.source in chosen) and selects(record.raw, names)
+
+
+def matches(record: Record, *, type: str = "", event: str = "", user: str = "") -> bool:
+    """Whether an event fits a filter; an empty field fits all.
+
+    Args:
+        type: track, identify, ...
+        event: its name; `*` stands for anything.
+        user: userId or anonymousId.
+    """
+    if type and record.type != type or user and user not in (record.user_id, record.anonymous_id):
+        return False
+    return not event or fnmatchcase(event_name(record.raw), event)
+
+
+def event_name(raw: bytes) -> str:
+    """The event's `event`, else `name`; "" where it has none."""
+    try:
+        named = _NAMED.decode(raw)
+    except msgspec.DecodeError:
+        return ""
+    return str(named.event or named.name or "")
