@@ -1,5 +1,6 @@
 // Plays the scenario with the unmodified browser SDK. The query says where and how:
-// collector, writeKey, mode = single (one POST per event, the SDK's default) | batch | beacon.
+// collector, writeKey, rapid = how many rapid events, mode = single (one POST per event, the SDK's default) | batch |
+// beacon. Browsers keep at most 64 KiB of beacons on their way, so that mode gives them time.
 
 const query = new URLSearchParams(location.search);
 const collector = query.get('collector');
@@ -20,10 +21,12 @@ async function play() {
   sdk.page('Docs', 'Início', properties);
   sdk.group(person.groupId, traits);
   sdk.alias(person.userId, person.previousId);
-  for (let index = 0; index < scenario.rapid; index += 1) {
+  const rapid = Number(query.get('rapid'));
+  for (let index = 0; index < rapid; index += 1) {
     sdk.track('Rapid', { index, note: `№${index} 🚀` });
+    if (query.get('mode') === 'beacon' && index % 10 === 9) await new Promise((resolve) => setTimeout(resolve, 400));
   }
-  await report(`calls: ${5 + scenario.rapid}`);
+  await report(`calls: ${5 + rapid}`);
 }
 
 play().catch((error) => report(`failed: ${error}`));

@@ -5,6 +5,7 @@ It shows what an SDK really put on the wire. Order between connections is the pr
 
 import asyncio
 import gzip
+import itertools
 import threading
 import zlib
 from collections.abc import Callable
@@ -24,10 +25,16 @@ class Message:
 
 @dataclass
 class Exchange:
-    """One request with its answer (None while none came)."""
+    """One request with its answer (None while none came).
+
+    `asked` and `answered` count what the proxy saw, both directions together: an answer with a lower number than
+    another request had reached the client before the collector could know that request.
+    """
 
     request: Message
+    asked: int
     response: Message | None = None
+    answered: int | None = None
 
     @property
     def method(self) -> str:
@@ -118,7 +125,7 @@ class Recorder:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> "Recorder":
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._count = asyncio.new_event_loop(), itertools.count()
         self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
@@ -145,11 +152,12 @@ class Recorder:
         waiting: list[Exchange] = []
 
         def requested(message: Message) -> None:
-            waiting.append(Exchange(message))
+            waiting.append(Exchange(message, next(self._count)))
             self.exchanges.append(waiting[-1])
 
         def answered(message: Message) -> None:
-            waiting.pop(0).response = message
+            exchange = waiting.pop(0)
+            exchange.response, exchange.answered = message, next(self._count)
 
         def bodiless(message: Message) -> bool:
             return waiting[0].method == "HEAD" or message.first_line.split(" ")[1] in ("204", "304")

@@ -1,0 +1,1 @@
+"""The browser SDK in a real browser, from another origin."""

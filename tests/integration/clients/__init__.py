@@ -1,0 +1,1 @@
+"""The published SDKs, unmodified, against the real process; how they are driven, recorded and judged."""
