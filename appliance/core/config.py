@@ -200,7 +200,7 @@ class OutboundConfig(_Table, frozen=True, kw_only=True):
     authorities: Path | None = None
     """PEM file with private certificate authorities, trusted beside the system's."""
     allow: list[Network] = []
-    """Networks (CIDR) that plug-ins may connect to; empty: any but the metadata services of clouds, which are never allowed."""
+    """Networks (CIDR) that plug-ins may connect to; empty: any. The metadata services of clouds are never allowed."""
     reply_bytes_max: Bytes = 64 * 1024
     """Bytes of a reply that are read; the rest is cut."""
 
