@@ -19,6 +19,15 @@ Delivered = Callable[[str, Event, Result, int, float], None]
 """What watches deliveries: destination, event, what came of it, attempts so far (this one included), milliseconds."""
 
 
+class ErrorKind(Protocol):
+    """Errors with the same words."""
+
+    count: int
+    last_ms: int
+    """Wall time."""
+    sample: str
+
+
 class DestinationStatus(Protocol):
     """One destination as its operator sees it. Counts are since the start of the process."""
 
@@ -76,6 +85,14 @@ class DestinationStatus(Protocol):
     def breaker(self) -> Mapping[str, Any]:
         """state (closed, open, misconfigured), cause, opened_ms and next_probe_ms (wall time, 0 when closed)."""
         ...
+    @property
+    def errors(self) -> Mapping[str, "ErrorKind"]:
+        """Reason -> how often; the latest last."""
+        ...
+    @property
+    def hung(self) -> int:
+        """Calls that did not end in time and cannot be stopped."""
+        ...
 
 
 class Dispatcher(Protocol):
@@ -86,7 +103,7 @@ class Dispatcher(Protocol):
         ...
 
     def route(self, record: Record) -> Mapping[str, Sequence[str]]:
-        """Destination -> the lanes into which its parts of this event go now; empty where it is filtered. Any thread."""
+        """Destination -> the lanes its parts of this event go into now; none where it is filtered. Any thread."""
         ...
 
     def tap(self, callback: Delivered) -> Callable[[], None]:
@@ -128,7 +145,7 @@ class Dispatcher(Protocol):
         ...
 
     async def forget(self, name: str) -> None:
-        """End a parked destination: cursor, held queue, dead letters.
+        """End a parked destination: cursor, held queue, replays. Its dead letters stay.
 
         Raises:
             ValueError: it is configured; it must be taken out of the file first.

@@ -1,0 +1,295 @@
+"""What the admin API says: wire structs, and how they are made of the parts' own.
+
+Times ending in `_ms` are wall time (milliseconds since 1970) unless they are called an age.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from appliance.control.ports import DestinationStatus, SourceStatus
+from appliance.core.event import Event, Record, unpack_event
+from appliance.wal.types import DeadLetter, HeldHead, LogStats, ReplayCursor
+
+PAYLOAD_BYTES_MAX = 1 << 20
+_RECORD = msgspec.msgpack.Decoder(Record)
+_CODE = re.compile(r"\b(?:HTTP |status )([1-5]\d\d)\b")
+
+
+class _Named(msgspec.Struct):
+    """The keys of an event by which people know it."""
+
+    event: Any = None
+    name: Any = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+class SourceView(msgspec.Struct, kw_only=True):
+    name: str
+    enabled: bool
+    requests_total: int
+    accepted_total: int
+    duplicates_total: int
+    refused_total: int
+    repaired_total: int
+    last_received_ms: int
+
+
+class ErrorView(msgspec.Struct, kw_only=True):
+    """Errors of a destination with the same words."""
+
+    reason: str
+    count: int
+    last_ms: int
+    sample: str
+
+
+class DestinationView(msgspec.Struct, kw_only=True):
+    name: str
+    plugin: str
+    state: str
+    """running, degraded, open, misconfigured, paused, stopped; parked when it is not configured any more."""
+    enabled: bool
+    sequence_low: int
+    lag_events: int
+    oldest_undelivered_age_ms: int
+    held_people: int
+    held_events: int
+    in_flight: int
+    delivered_total: int
+    failed_total: int
+    aborted_total: int
+    filtered_total: int
+    latency_p50_ms: float
+    latency_p95_ms: float
+    last_error: str
+    last_error_sample: str
+    breaker: dict[str, Any]
+    errors: list[ErrorView]
+    """By kind, the latest first."""
+    hung: int
+    """Calls of the plug-in that did not end in time and cannot be stopped."""
+
+
+class HeldView(msgspec.Struct, kw_only=True):
+    """One person who waits at a destination."""
+
+    person: str
+    sequence: int
+    part: int
+    attempts: int
+    next_try_ms: int
+    first_failed_ms: int
+    error: str
+    events: int
+    bytes: int
+
+
+class ReplayView(msgspec.Struct, kw_only=True):
+    name: str
+    destination: str
+    sequence_low: int
+    sequence_until: int
+    events_left: int
+    """At most; gaps count."""
+    delivered: int
+    criteria: dict[str, str]
+
+
+class DeadView(msgspec.Struct, kw_only=True):
+    """A dead letter as a line of a list."""
+
+    id: int
+    destination: str
+    person: str
+    sequence: int
+    part: int
+    stage: str
+    reason: str
+    kind: str
+    code: int | None
+    attempts: int
+    buried_ms: int
+    source: str
+    type: str
+    event: str
+    message_id: str
+    user_id: str
+    anonymous_id: str
+    received_ms: int
+
+
+class DeadDetail(DeadView, kw_only=True):
+    """A dead letter with all that is kept of it."""
+
+    first_failed_ms: int
+    sample: str
+    """What was sent and what came back."""
+    payload: msgspec.Raw
+    """As it was delivered; the original where it never came so far."""
+    original: msgspec.Raw
+
+
+class Overview(msgspec.Struct, kw_only=True):
+    """Is data coming in, is it safe, is it leaving, what is ill."""
+
+    version: str
+    pid: int
+    started_ms: int
+    now_ms: int
+    config_file: str
+    data: str
+    collect_url: str
+    health: str
+    """well, degraded or failed."""
+    sick: list[str]
+    sources: list[SourceView]
+    log: LogStats
+    destinations: list[DestinationView]
+    replays: list[ReplayView]
+
+
+def wire(value: Any) -> bytes:
+    """JSON of structs; ids with lone surrogates, which UTF-8 cannot carry, go out as escapes."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value, enc_hook=_unraw), default=_unraw).encode()
+
+
+def source_view(status: SourceStatus) -> SourceView:
+    """A source's figures."""
+    return SourceView(**{name: getattr(status, name) for name in SourceView.__struct_fields__})
+
+
+def destination_view(status: DestinationStatus) -> DestinationView:
+    """A destination's figures."""
+    renamed = {"oldest_undelivered_age_ms": "oldest_undelivered_ms"}
+    values = {name: getattr(status, renamed.get(name, name)) for name in DestinationView.__struct_fields__}
+    errors = [
+        ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample)
+        for reason, kind in reversed(list(status.errors.items()))
+    ]
+    return DestinationView(**{**values, "state": str(status.state), "breaker": dict(status.breaker), "errors": errors})
+
+
+def parked_view(name: str, low: int, last: int, heads: Sequence[HeldHead]) -> DestinationView:
+    """A destination that the log knows and the configuration does not."""
+    return DestinationView(
+        name=name, plugin="", state="parked", enabled=False, sequence_low=low, lag_events=max(0, last - low),
+        oldest_undelivered_age_ms=0, held_people=len(heads), held_events=sum(head.count for head in heads), in_flight=0,
+        delivered_total=0, failed_total=0, aborted_total=0, filtered_total=0, latency_p50_ms=0.0, latency_p95_ms=0.0,
+        last_error="", last_error_sample="", breaker={}, errors=[], hung=0,
+    )
+
+
+def held_view(head: HeldHead, skew_ms: int) -> HeldView:
+    """A held lane; `skew_ms` is wall time minus log time."""
+    return HeldView(
+        person=head.lane, sequence=head.sequence, part=head.part, attempts=head.attempts,
+        next_try_ms=_wall(head.next_try_ms, skew_ms), first_failed_ms=_wall(head.first_failed_ms, skew_ms),
+        error=head.error, events=head.count, bytes=head.bytes,
+    )
+
+
+def replay_view(name: str, cursor: ReplayCursor) -> ReplayView:
+    """A replay under way."""
+    return ReplayView(
+        name=name, destination=cursor.destination, sequence_low=cursor.low, sequence_until=cursor.until,
+        events_left=max(0, cursor.until - cursor.low), delivered=cursor.delivered, criteria=cursor.criteria,
+    )
+
+
+def dead_view(letter: DeadLetter) -> DeadView:
+    """A dead letter without its payload."""
+    return DeadView(**_dead_fields(letter))
+
+
+def dead_detail(letter: DeadLetter, skew_ms: int) -> DeadDetail:
+    """A dead letter with its payload; `skew_ms` is wall time minus log time."""
+    original = original_of(letter)
+    event = transformed_of(letter)
+    raw = original.raw if original else b""
+    return DeadDetail(
+        **_dead_fields(letter), first_failed_ms=_wall(letter.first_failed_ms, skew_ms), sample=letter.sample,
+        payload=raw_json(event.json if event else raw), original=raw_json(raw),
+    )
+
+
+def original_of(letter: DeadLetter) -> Record | None:
+    """The event as it was collected; None where the letter does not hold it."""
+    try:
+        return _RECORD.decode(letter.record) if letter.record else None
+    except msgspec.DecodeError:
+        return None
+
+
+def transformed_of(letter: DeadLetter) -> Event | None:
+    """The event as it was delivered; None where it never came so far."""
+    try:
+        return unpack_event(letter.event) if letter.event else None
+    except msgspec.DecodeError:
+        return None
+
+
+def code_of(reason: str) -> int | None:
+    """The HTTP status that a reason names."""
+    found = _CODE.search(reason)
+    return int(found[1]) if found else None
+
+
+def event_name(payload: bytes) -> str:
+    """`event` of a track event, `name` of a page or screen; "" where there is none."""
+    try:
+        named = _NAMED.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    name = named.event if isinstance(named.event, str) else named.name
+    return name if isinstance(name, str) else ""
+
+
+def raw_json(payload: bytes) -> msgspec.Raw:
+    """JSON to put into JSON as it is, on one line; what is none becomes a string."""
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+        payload.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.Raw(msgspec.json.encode(payload.decode("utf-8", "replace")))
+    # Line breaks inside of strings are escaped, so those that are left are layout.
+    return msgspec.Raw(payload.replace(b"\r", b" ").replace(b"\n", b" ").strip())
+
+
+def record_view(record: Record) -> dict[str, Any]:
+    """An event of the log, its bytes included."""
+    return {
+        "sequence": record.sequence, "received_ms": record.received_ms, "source": record.source, "type": record.type,
+        "event": event_name(record.raw), "message_id": record.message_id, "user_id": record.user_id,
+        "anonymous_id": record.anonymous_id, "client": record.client, "sent_at": record.sent_at,
+        "flags": record.flags, "payload": raw_json(record.raw),
+    }
+
+
+def _dead_fields(letter: DeadLetter) -> dict[str, Any]:
+    of = original_of(letter) or transformed_of(letter)
+    payload = of.raw if isinstance(of, Record) else of.json if of else b""
+    return {
+        "id": letter.id, "destination": letter.destination, "person": letter.lane, "sequence": letter.sequence,
+        "part": letter.part, "stage": letter.stage, "reason": letter.reason, "kind": letter.kind,
+        "code": code_of(letter.reason) or code_of(letter.kind), "attempts": letter.attempts,
+        "buried_ms": letter.buried_ms, "source": of.source if of else "", "type": of.type if of else "",
+        "event": event_name(payload), "message_id": of.message_id if of else "", "user_id": of.user_id if of else "",
+        "anonymous_id": of.anonymous_id if of else "", "received_ms": of.received_ms if of else 0,
+    }
+
+
+def _wall(log_ms: int, skew_ms: int) -> int:
+    return log_ms + skew_ms if log_ms else 0
+
+
+def _unraw(value: Any) -> Any:
+    return json.loads(bytes(value)) if isinstance(value, msgspec.Raw) else str(value)
