@@ -7,9 +7,8 @@ import asyncio
 import sys
 from typing import Any
 
-from appliance.wal.log import Appended, Log
-
 from appliance.__main__ import main
+from appliance.wal.log import Appended, Log
 
 LATE_S = 0.2
 _append: Any = Log.append
@@ -24,5 +23,5 @@ def _append_early(self: Log, records: list[Any]) -> "asyncio.Future[Appended]":
 
 
 if __name__ == "__main__":
-    Log.append = _append_early  # type: ignore[method-assign, assignment]
+    Log.append = _append_early  # type: ignore[method-assign]
     sys.exit(main())

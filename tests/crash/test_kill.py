@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
-from tests.support.judge import Ledger, Verdict, judge
+from tests.support.judge import Ledger, Verdict, drained, judge
 from tests.support.load import crowd, percentile, under_load
 from tests.support.sink import Plan, Sink
 
@@ -48,28 +48,13 @@ def die_often(appliance: Appliance, sink: Sink, seed: int, kills: int) -> float:
     return slowest_s
 
 
-def drained(ledger: Ledger) -> Callable[[list[Any]], bool]:
-    """Whether everything acknowledged was accepted; looks only at what is new."""
-    missing, looked = set(ledger.acknowledged), 0
-
-    def enough(arrivals: list[Any]) -> bool:
-        nonlocal looked
-        for arrival in arrivals[looked:]:
-            if arrival.accepted:
-                missing.discard((arrival.person, arrival.n))
-        looked = len(arrivals)
-        return not missing
-
-    return enough
-
-
 def run_and_judge(appliance: Appliance, sink: Sink, seed: int, kills: int, drain_s: float) -> tuple[Ledger, Verdict, float]:
     """Load, kills, last start, drain, verdict."""
     ledger, slowest = Ledger(), [0.0]
     clients = crowd(appliance.url, WRITE_KEY, ledger, seed, size=24, pause_s=0.1)
     asyncio.run(under_load(clients, lambda: slowest.append(die_often(appliance, sink, seed, kills))))
     try:
-        sink.wait(drained(ledger), timeout_s=drain_s, what="not everything acknowledged has been delivered")
+        sink.wait(drained(ledger.acknowledged), timeout_s=drain_s, what="not everything acknowledged has been delivered")
     except AssertionError as late:
         print(late)
     time.sleep(1.0)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
-from tests.support.judge import Ledger, delays_s, judge
+from tests.support.judge import Ledger, delays_s, drained, judge
 from tests.support.load import crowd, percentile, under_load
 from tests.support.sink import Plan, Sink
 from tests.support.wire import Wire, zipped
@@ -66,8 +66,7 @@ def test_a_dead_and_a_hanging_destination_cost_the_others_nothing(
             client.people = [f"{sick}-{person}" for person in client.people]
             client.numbers = dict.fromkeys(client.people, 0)
         asyncio.run(under_load(clients, lambda: time.sleep(6.0)))
-        well.wait(lambda arrivals, ledger=ledger, sick=sick: not judge(
-            ledger.entries, [a for a in arrivals if a.run == int(sick)]).lost, timeout_s=20)
+        well.wait(drained(ledger.acknowledged, int(sick)), timeout_s=20)
         mine = [arrival for arrival in well.arrivals() if arrival.run == int(sick)]
         verdict = judge(ledger.entries, mine)
         assert verdict.clean, str(verdict)
@@ -80,7 +79,7 @@ def test_a_dead_and_a_hanging_destination_cost_the_others_nothing(
             dead.start()
             hanging.set_plan(Plan())
             for sink in (dead, hanging):
-                sink.wait(lambda arrivals, ledger=ledger: not judge(ledger.entries, arrivals).lost, timeout_s=40,
+                sink.wait(drained(ledger.acknowledged), timeout_s=40,
                           what="a destination came back and did not get everything")
                 assert not judge(ledger.entries, sink.arrivals()).inversions
         appliance.stop()

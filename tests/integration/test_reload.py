@@ -1,5 +1,6 @@
 """SIGHUP: the file is read again while events flow; nothing is dropped, and a broken file changes nothing."""
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,13 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> N
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         time.sleep(0.05)
+
+
+def reload_and_hear(appliance: Appliance) -> None:
+    """Reload, and wait until the log says something about it."""
+    said = len(appliance.log())
+    appliance.reload()
+    until(lambda: len(appliance.log()) > said, "the log tells of the re-load")
 
 
 def answers(appliance: Appliance, write_key: str) -> int:
@@ -86,8 +94,6 @@ def test_a_broken_file_is_refused_and_what_runs_stays(
 def test_reloading_again_and_again_under_load_neither_loses_nor_repeats(
     make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
 ) -> None:
-    import random
-
     sink, draw = make_sink(), random.Random(seed)
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
     appliance.start()
@@ -120,9 +126,7 @@ def test_a_destination_that_is_disabled_and_enabled_again_keeps_its_place(
         for enabled in (False, True):
             appliance.config["destinations"]["hook"]["enabled"] = enabled
             appliance.write_config()
-            said = len(appliance.log())
-            appliance.reload()
-            until(lambda said=said: len(appliance.log()) > said, "the reload is told")
+            reload_and_hear(appliance)
             if not enabled:
                 wire.post("/v1/track", {**EVENT, "messageId": "two"})
                 time.sleep(0.5)

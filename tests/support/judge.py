@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -122,6 +122,21 @@ def _repeat(verdict: Verdict, key: Key, run_before: int, run: int) -> None:
 
 def _same_id(sent: str, ids: set[str]) -> bool:
     return len(ids) == 1 and "" not in ids and (not sent or ids == {sent})
+
+
+def drained(keys: Iterable[Key], run: int | None = None) -> Callable[[list[Arrival]], bool]:
+    """For `Sink.wait`: whether every one of these was accepted (in this run); looks only at what is new each time."""
+    missing, looked = set(keys), 0
+
+    def enough(arrivals: list[Arrival]) -> bool:
+        nonlocal looked
+        for arrival in arrivals[looked:]:
+            if arrival.accepted and run in (None, arrival.run):
+                missing.discard((arrival.person, arrival.n))
+        looked = len(arrivals)
+        return not missing
+
+    return enough
 
 
 def delays_s(entries: Mapping[Key, Entry], arrivals: Iterable[Arrival]) -> dict[Key, float]:

@@ -1,0 +1,220 @@
+"""A full disk, and a spent budget: 503 in place of an accept that cannot be kept; everything acknowledged arrives."""
+
+import base64
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.appliance import WRITE_KEY, Appliance, webhook
+from tests.support.judge import Ledger, drained, judge
+from tests.support.sink import Sink
+from tests.support.wire import Reply, Wire
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A mounted ext4 file system of 64 MiB."""
+    if os.geteuid() != 0 and not os.environ.get("CI"):
+        pytest.skip("mounting needs root; in CI this would fail")
+    image, folder = tmp_path / "disk.img", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    folder.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
+    yield folder
+    for _ in range(50):
+        if subprocess.run(["umount", str(folder)], check=False, capture_output=True).returncode == 0:
+            return
+        time.sleep(0.1)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class Filler:
+    """Sends batches that do not compress, in order, until it is told to stop; keeps the ledger."""
+
+    def __init__(self, appliance: Appliance, seed: int, people: int = 10) -> None:
+        self.appliance, self.draw, self.ledger, self.n, self.people = appliance, random.Random(seed), Ledger(), 0, people
+
+    def send(self) -> Reply:
+        """One batch of 20 events of 8 KiB; noted as acknowledged where the answer is 200."""
+        keys, batch = [], []
+        for _ in range(20):
+            self.n += 1
+            keys.append((f"p{self.n % self.people}", self.n))
+            self.ledger.note(keys[-1], f"m{self.n}")
+            noise = base64.b85encode(self.draw.randbytes(6500)).decode()
+            batch.append({"type": "track", "event": "E", "anonymousId": keys[-1][0], "messageId": f"m{self.n}",
+                          "properties": {"n": self.n, "noise": noise}})
+        with Wire(self.appliance.port, WRITE_KEY, timeout_s=30.0) as wire:
+            reply = wire.post("/v1/batch", {"batch": batch})
+        self.ledger.answers[reply.status] += 1
+        if reply.status == 200:
+            self.ledger.acknowledge(keys)
+        return reply
+
+    def until(self, status: int, timeout_s: float = 60.0) -> Reply:
+        """Send until this status is answered."""
+        deadline = time.monotonic() + timeout_s
+        while (reply := self.send()).status != status:
+            assert reply.status in (200, 503), reply
+            assert time.monotonic() < deadline, f"no {status} within {timeout_s} s: {self.ledger.answers}"
+            if reply.status == 503:
+                time.sleep(0.1)
+        return reply
+
+
+def health(appliance: Appliance) -> Reply:
+    with Wire(appliance.port) as wire:
+        return wire.request("GET", "/health")
+
+
+def returns_and_drains(appliance: Appliance, sink: Sink, filler: Filler, figure: Callable[[str], None]) -> None:
+    """The destination comes back: by itself, without a restart, all is taken and delivered again."""
+    pid, began = appliance.pid, time.monotonic()
+    sink.start()
+    filler.until(200, timeout_s=60)
+    back_s = time.monotonic() - began
+    filler.until(200)
+    sink.wait(drained(filler.ledger.acknowledged), timeout_s=60)
+    verdict = judge(filler.ledger.entries, sink.arrivals())
+    figure(f"{len(filler.ledger.acknowledged)} acknowledged, answers {dict(filler.ledger.answers)}, {verdict}; "
+           f"200 again {back_s:.1f} s after the destination")
+    assert verdict.clean, str(verdict)
+    assert not verdict.duplicates
+    assert (appliance.pid, appliance.alive) == (pid, True)
+
+
+@pytest.mark.parametrize("people", [10, 500], ids=["held", "breaker open"])
+def test_a_spent_budget_answers_503_and_recovers(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    people: int,
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance({
+        "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"}, "destinations": {"hook": webhook(sink.url)},
+    })
+    sink.stop()
+    appliance.start()
+    filler = Filler(appliance, seed, people)
+    refused = filler.until(503)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert len(filler.ledger.acknowledged) > 500, "refused before the budget was anywhere near"
+    used = sum(path.stat().st_blocks * 512 for path in appliance.data.rglob("*") if path.is_file())
+    assert used < 30 * MIB, f"{used} bytes on disk with a budget of 24 MiB"
+    assert health(appliance).status == 200, "a full budget is a state, not a failure"
+    assert "full" in health(appliance).text.lower() or "budget" in health(appliance).text.lower(), health(appliance).text
+    for _ in range(5):
+        assert filler.send().status == 503
+    returns_and_drains(appliance, sink, filler, figure)
+
+
+def test_a_spent_budget_survives_a_kill(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance({
+        "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"}, "destinations": {"hook": webhook(sink.url)},
+    })
+    sink.stop()
+    appliance.start()
+    filler = Filler(appliance, seed)
+    filler.until(503)
+    appliance.kill()
+    appliance.start()
+    assert filler.send().status == 503
+    returns_and_drains(appliance, sink, filler, figure)
+
+
+def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance({
+        "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB", "on_full": "drop_oldest"},
+        "destinations": {"hook": webhook(sink.url)},
+    })
+    sink.stop()
+    appliance.start()
+    filler = Filler(appliance, seed)
+    for _ in range(300):
+        assert filler.send().status == 200
+    sink.start()
+    newest = {f"m{filler.n - back}" for back in range(20)}
+    sink.wait_accepted(newest, timeout_s=30)
+    verdict = judge(filler.ledger.entries, sink.arrivals())
+    assert verdict.lost, "more was sent than the budget holds"
+    assert not verdict.inversions
+    assert max(n for _, n in verdict.lost) < min(a.n for a in sink.accepted() if a.n > 200), "the oldest go, no other"
+    assert "drop" in appliance.log().lower(), "dropping is told"
+
+
+@pytest.mark.root
+def test_a_full_disk_answers_503_and_recovers(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, small_disk: Path,
+    figure: Callable[[str], None],
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance(
+        {"wal": {"disk_bytes_max": "4 GiB", "ballast_bytes": "8 MiB"}, "destinations": {"hook": webhook(sink.url)}},
+        data=small_disk / "data",
+    )
+    sink.stop()
+    appliance.start()
+    filler = Filler(appliance, seed)
+    refused = filler.until(503)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert len(filler.ledger.acknowledged) > 1500, "refused long before the disk was full"
+    assert appliance.alive
+    assert health(appliance).status == 200
+    returns_and_drains(appliance, sink, filler, figure)
+
+
+@pytest.mark.root
+def test_a_disk_filled_by_others_answers_503_survives_a_kill_and_recovers(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, small_disk: Path,
+    figure: Callable[[str], None],
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance(
+        {"wal": {"disk_bytes_max": "4 GiB", "ballast_bytes": "4 MiB"}, "destinations": {"hook": webhook(sink.url)}},
+        data=small_disk / "data",
+    )
+    sink.stop()
+    appliance.start()
+    filler = Filler(appliance, seed)
+    for _ in range(20):
+        assert filler.send().status == 200
+    foreign = small_disk / "foreign"
+    _fill(foreign)
+    filler.until(503)
+    _fill(foreign)
+    appliance.kill()
+    appliance.start()
+    assert filler.send().status == 503
+    foreign.unlink()
+    filler.until(200, timeout_s=30)
+    returns_and_drains(appliance, sink, filler, figure)
+
+
+def _fill(path: Path) -> None:
+    """Append zeros until the file system has no block left."""
+    chunk: Any = bytes(64 * 1024)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        while len(chunk) >= 512:
+            try:
+                os.write(file, chunk)
+                os.fsync(file)
+            except OSError:
+                chunk = chunk[: len(chunk) // 2]
+    finally:
+        os.close(file)
