@@ -30,7 +30,7 @@ def log_readings(stats: LogStats) -> Iterator[Reading]:
     yield Reading("wal_commits_total", "Write transactions with events.", stats.commits_total)
     yield Reading("wal_commit_p50_seconds", "Median latency of recent commits.", stats.commit_p50_ms / 1000)
     yield Reading("wal_commit_p99_seconds", "99th percentile of recent commits.", stats.commit_p99_ms / 1000)
-    yield Reading("wal_dropped_events_total", "Events dropped undelivered to stay in budget.", stats.events_dropped_total)
+    yield Reading("wal_dropped_events_total", "Events dropped undelivered, for room.", stats.events_dropped_total)
     yield Reading("wal_evicted_dead_letters_total", "Dead letters evicted.", stats.dead_evicted_total)
     yield Reading("wal_evicted_refused_events_total", "Refused input evicted.", stats.refused_evicted_total)
     yield from _pile("held", "held jobs", "events", stats.held)
@@ -57,7 +57,7 @@ def destination_readings(destinations: Sequence[DestinationStatus]) -> Iterator[
         yield Reading("deliver_aborted_events_total", "Events that became dead letters.", status.aborted_total, where)
         yield Reading("deliver_filtered_events_total", "Events not meant for it.", status.filtered_total, where)
         yield Reading("deliver_call_p50_seconds", "Median of recent calls.", status.latency_p50_ms / 1000, where)
-        yield Reading("deliver_call_p95_seconds", "95th percentile of recent calls.", status.latency_p95_ms / 1000, where)
+        yield Reading("deliver_call_p95_seconds", "95th percentile of calls.", status.latency_p95_ms / 1000, where)
         for state in DestinationState:
             labels = {**where, "state": str(state)}
             yield Reading("deliver_destination_state", "1 for its state.", float(state is status.state), labels)

@@ -12,7 +12,7 @@ import msgspec
 
 from appliance.control.ports import DestinationStatus, SourceStatus
 from appliance.core.event import Event, Record, unpack_event
-from appliance.wal.types import DeadLetter, HeldHead, LogStats, ReplayCursor
+from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor
 
 PAYLOAD_BYTES_MAX = 1 << 20
 _RECORD = msgspec.msgpack.Decoder(Record)
@@ -235,6 +235,14 @@ def transformed_of(letter: DeadLetter) -> Event | None:
         return unpack_event(letter.event) if letter.event else None
     except msgspec.DecodeError:
         return None
+
+
+def event_of_held(job: HeldJob) -> str:
+    """The messageId of a held job; "" where it cannot be read."""
+    try:
+        return unpack_event(job.event).message_id
+    except msgspec.DecodeError:
+        return ""
 
 
 def code_of(reason: str) -> int | None:
