@@ -106,6 +106,7 @@ class Buried:
     stored: bool
     reason: str
     sample: str
+    stage: str = "deliver"
 
 
 @dataclass(slots=True, frozen=True)

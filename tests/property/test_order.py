@@ -12,6 +12,7 @@ from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Joined, Lane, Parted, Settled
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import SUCCEEDED, Result
+from appliance.deliver.queues import Queues
 
 RETRY, ABORT = Result(kind="retry", reason="HTTP 500"), Result(kind="abort", reason="HTTP 400")
 THROTTLED = Result(kind="retry", reason="HTTP 429", after_s=0.2, throttled=True)
@@ -102,7 +103,7 @@ class World:
         by_lane: dict[str, list[int]] = {}
         for (lane, _), row in sorted(self.disk.held.items()):
             by_lane.setdefault(lane, []).append(row[2])
-        self.order.restore([(lane, len(t), t[0]) for lane, t in by_lane.items()], dict(self.disk.joined))
+        self.order.queues.restore([(lane, len(t), t[0]) for lane, t in by_lane.items()], dict(self.disk.joined))
         self.pending: list[Effect] = []
         self.out: list[Batch] = []
         self.loads: list[tuple[Lane, int]] = []
@@ -110,7 +111,7 @@ class World:
 
     def recover(self) -> None:
         if not self.cursor.recovering:
-            self.order.recovered()
+            self.order.queues.recovered()
 
     def commit(self) -> None:
         self.drain_effects()
@@ -118,25 +119,25 @@ class World:
         self.pending = []
 
     def drain_effects(self) -> None:
-        for effect in self.order.effects:
+        effects = self.order.effects()
+        for effect in effects:
             if isinstance(effect, Held | Settled | Buried) and not effect.stored:
                 self.cursor.settle(effect.job.sequence, 0)
             if isinstance(effect, Settled | Buried):
                 self.ended.add(effect.job.sequence)
-        self.pending += self.order.effects
-        self.order.effects = []
+        self.pending += effects
 
     def read(self) -> None:
         if self.cursor.read >= len(self.log.lanes) or self.cursor.unsettled > 20:
             return
         sequence = self.cursor.read + 1
         if sequence in self.log.joins:
-            self.order.joined(*self.log.joins[sequence])
+            self.order.queues.joined(*self.log.joins[sequence])
         if self.cursor.settled_before(sequence):
             self.cursor.passed(sequence)
             return self.recover()
         self.cursor.opened(sequence, {0})
-        self.order.offer(Job(self.log.lanes[sequence - 1], sequence, 0, None, 100))
+        self.order.queues.offer(Job(self.log.lanes[sequence - 1], sequence, 0, None, 100))
         self.recover()
         self.drain_effects()
 
@@ -147,7 +148,7 @@ class World:
             return
         busy = {self.person(job) for other in self.out for job in other.jobs + [j for p in other.rest for j in p]}
         for index, job in enumerate(batch.jobs):
-            again = job.sequence in self.arrived and len(self.order.lanes[self.person(job)].members) > 1
+            again = job.sequence in self.arrived and len(self.order.queues.lanes[self.person(job)].members) > 1
             assert again or self.person(job) not in busy, f"two deliveries at once: {job}"
             before = {other.sequence for other in batch.jobs[:index]}
             missing = self.log.earlier_of(job.sequence) - self.ended - before
@@ -156,7 +157,7 @@ class World:
         self.out.append(batch)
 
     def person(self, job: Job) -> str:
-        return self.order._member_of.get(job.lane, job.lane)
+        return self.order.queues.member_of.get(job.lane, job.lane)
 
     def settle(self) -> None:
         if not self.out:
@@ -177,7 +178,7 @@ class World:
         return self.rng.choice([RETRY, RETRY, RETRY, THROTTLED, ABORT])
 
     def want(self) -> None:
-        self.loads += [(lane, lane.version) for lane in self.order.wanted(self.now, 4)]
+        self.loads += [(lane, lane.version) for lane in self.order.queues.wanted(self.now, 4)]
         if self.loads and self.rng.random() < 0.7:
             lane, version = self.loads.pop(0)
             self.commit()
@@ -186,7 +187,7 @@ class World:
             for sequence, member in rows[: self.rng.randint(1, 4)]:
                 attempts, first, _ = self.disk.held[member, sequence]
                 jobs.append(Job(member, sequence, 0, None, 100, stored=True, attempts=attempts, first_failed_ms=first))
-            self.order.loaded(lane, version, jobs)
+            self.order.queues.loaded(lane, version, jobs)
 
     def crash(self) -> None:
         self.start()
@@ -199,7 +200,7 @@ class World:
         del self.disk.dead[sequence]
         self.ended.discard(sequence)
         self.disk.held[lane, sequence] = (0, 0, 0)
-        self.order.requeued(lane, 1, self.now)
+        self.order.queues.requeued(lane, 1, self.now)
 
     def run(self, steps: int, *, crash: float, requeue: float) -> None:
         for _ in range(steps):
@@ -226,10 +227,10 @@ class World:
             if self.cursor.read == len(self.log.lanes) and not (self.cursor.unsettled or self.disk.held or self.out):
                 break
         everything = set(range(1, len(self.log.lanes) + 1))
-        assert self.ended == everything, f"never ended: {sorted(everything - self.ended)}, {self.order.lanes}"
+        assert self.ended == everything, f"never ended: {sorted(everything - self.ended)}, {self.order.queues.lanes}"
         assert not self.disk.joined, "joins of empty lanes are forgotten"
-        assert not self.order.lanes
-        assert (self.order.in_flight, self.order.in_flight_jobs, self.order.ready, self.order.stored) == (0, 0, 0, 0)
+        assert not self.order.queues.lanes
+        assert (self.order.in_flight, self.order.queues.in_flight_jobs, self.order.queues.ready, self.order.queues.stored) == (0, 0, 0, 0)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -260,7 +261,7 @@ def test_a_requeued_event_goes_before_newer_ones_that_wait(seed: int, events: in
 def test_the_judge_sees_an_overtaking_event() -> None:
     """Negative control: a machine that lets a lane go on while its head waits must be caught."""
 
-    class Careless(Order):
+    class Careless(Queues):
         def offer(self, job: Job) -> None:
             job.lane = f"{job.lane}/{job.sequence % 2}"
             super().offer(job)
@@ -268,6 +269,6 @@ def test_the_judge_sees_an_overtaking_event() -> None:
     rng = random.Random(7)
     log = Log.draw(rng, 60, 2, 0.0)
     world = World(rng, log, atomic=False, batch=1, fail=0.5, people=20)
-    world.order = Careless(world.rules, Breaker(20, 60_000, 10, 100))
+    world.order.queues = Careless(3, many_per_lane=False)
     with pytest.raises(AssertionError, match="overtakes"):
         world.run(2_000, crash=0.0, requeue=0.0)

@@ -1,0 +1,345 @@
+"""All destinations: one worker each, on a loop and thread of their own, so that no plug-in can stop collection."""
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import uvloop
+
+from appliance.core import logs
+from appliance.core.clock import Clock
+from appliance.core.config import Config, DestinationConfig
+from appliance.core.event import Event, Record, pack_event
+from appliance.deliver.backlog import enforce_backlog
+from appliance.deliver.figures import DestinationStatus
+from appliance.deliver.instance import Instance
+from appliance.deliver.outcome import Result
+from appliance.deliver.plugins import Plugin
+from appliance.deliver.watchdog import Watchdog
+from appliance.deliver.worker import Delivered, Stream, Worker
+from appliance.process.pipeline import Pipeline
+from appliance.process.route import matches, route
+from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor, Transaction
+
+CALLS_TIMEOUT_S = 7.0
+"""Calls under way may take so long to end at a stop."""
+BACKLOG_CHECK_S = 5.0
+_LOG = logs.logger("deliver")
+_RECORD = msgspec.msgpack.Decoder(Record)
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class Bound:
+    """A destination as configured, with its plug-in and that plug-in's own configuration."""
+
+    config: DestinationConfig
+    plugin: Plugin
+    options: Any
+    make: Callable[[], Instance]
+    """A new instance of the plug-in for this destination; called on the delivery loop."""
+
+
+class Dispatcher:
+    """Public methods may be called from any thread; the `async` ones are awaited on another loop than the delivery's.
+
+    Args:
+        paused_file: JSON list of the destinations that an operator paused; survives a restart.
+    """
+
+    def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
+        self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
+        self._paused_file = paused_file
+        self._paused: set[str] = set(_read_paused(paused_file))
+        self._workers: dict[str, Worker] = {}
+        self._bound: dict[str, Bound] = {}
+        self._taps: set[Delivered] = set()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="deliver", daemon=True)
+        self._wake_pending = False
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._watchdog = Watchdog(self._loop, self._thread)
+
+    # Life ----------------------------------------------------------------------------------------------------
+
+    def start(self, bound: Mapping[str, Bound]) -> None:
+        """Start the delivery thread and its workers; blocking, seconds at most."""
+        self._thread.start()
+        self._watchdog.start()
+        asyncio.run_coroutine_threadsafe(self._begin(dict(bound)), self._loop).result()
+        self._unsubscribe = self._log.subscribe(self._committed)
+
+    async def stop(self) -> None:
+        """End all deliveries within 10 s; what is not settled stays where it is."""
+        self._unsubscribe()
+        self._watchdog.stop()
+        if not self._thread.is_alive():
+            return
+        try:
+            await self._on_loop(self._end())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            await asyncio.to_thread(self._thread.join, 2.0)
+
+    async def apply(self, config: Config, bound: Mapping[str, Bound]) -> list[str]:
+        """Go over to another configuration; returns what changed, in words. Unchanged destinations do not notice."""
+        return await self._on_loop(self._apply(config, dict(bound)))
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _begin(self, bound: dict[str, Bound]) -> None:
+        await self._apply(self._config, bound)
+        for name, cursor in self._log.replays().items():
+            if cursor.destination in self._bound:
+                await self._start_replay(name, cursor)
+        self._check_backlogs()
+
+    async def _end(self) -> None:
+        stops = [worker.stop(CALLS_TIMEOUT_S) for worker in self._workers.values()]
+        for failed in [one for one in await asyncio.gather(*stops, return_exceptions=True) if one is not None]:
+            _LOG.error("destination_not_stopped_cleanly", error=str(failed), kept="what was not settled is sent again")
+
+    async def _apply(self, config: Config, bound: dict[str, Bound]) -> list[str]:
+        self._config = config
+        changes = []
+        for name in [name for name in self._bound if name not in bound]:
+            await self._remove(name)
+            changes.append(f"destination {name} removed; it keeps its position until `sternpost destinations forget`")
+        old, self._bound = self._bound, bound
+        await self._log_write(lambda transaction: self._begin_new(transaction, bound))
+        self._log.set_active(bound)
+        for name, one in bound.items():
+            before = old.get(name)
+            if before is not None and before.config == one.config and before.plugin is one.plugin:
+                continue
+            if before is not None:
+                await self._remove(name)
+            await self._start_worker(name, one)
+            changes.append(f"destination {name} {'added' if before is None else 'changed'}")
+        return changes
+
+    async def _remove(self, name: str) -> None:
+        for key, worker in list(self._workers.items()):
+            if worker.stream.destination == name:
+                del self._workers[key]
+                await worker.stop(CALLS_TIMEOUT_S)
+
+    def _begin_new(self, transaction: Transaction, bound: dict[str, Bound]) -> None:
+        for name, one in bound.items():
+            if self._log.progress(name) is None:
+                low = self._start_of(one.config.start)
+                transaction.save_progress(name, Progress(low=low, read=low))
+
+    def _start_of(self, start: str) -> int:
+        if start == "now":
+            return self._log.last_sequence
+        if start == "oldest":
+            return max(0, self._log.stats().first_sequence - 1)
+        when = datetime.fromisoformat(start.replace("Z", "+00:00"))
+        return max(0, self._log.sequence_at(int(when.timestamp() * 1000)) - 1)
+
+    async def _start_worker(self, name: str, one: Bound) -> None:
+        goes = route(one.config.sources, frozenset({name.lower(), one.config.plugin.lower()}))
+        worker = await self._make(Stream(name, taps=self._taps), one, goes, None)
+        worker.paused = name in self._paused or not one.config.enabled
+        worker.wake()
+
+    async def _start_replay(self, name: str, cursor: ReplayCursor) -> None:
+        one, criteria = self._bound[cursor.destination], cursor.criteria
+        usual = route(one.config.sources, frozenset({cursor.destination.lower(), one.config.plugin.lower()}))
+        wanted = {key: criteria[key] for key in ("type", "event", "user") if criteria.get(key)}
+
+        def ended() -> None:
+            self._loop.create_task(self._end_replay(name))
+
+        def goes(record: Record) -> bool:
+            return usual(record) and matches(record, **wanted)
+
+        worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
+        worker.wake()
+
+    async def _end_replay(self, name: str) -> None:
+        worker = self._workers.pop(name)
+        await worker.stop(CALLS_TIMEOUT_S)
+        await self._log_write(lambda transaction: transaction.drop_replay(name))
+        _LOG.info("replay_finished", destination=worker.stream.destination, replay=name)
+
+    async def _make(
+        self, stream: Stream, one: Bound, goes: Callable[[Record], bool], ended: Callable[[], None] | None
+    ) -> Worker:
+        instance = one.make()
+        await instance.open()
+        worker = Worker(
+            stream, one.config, instance, self._log, self._pipeline, self._clock, goes,
+            self._config.wal.held_bytes_max, ended,
+        )
+        self._workers[stream.key] = worker
+        return worker
+
+    # Waking --------------------------------------------------------------------------------------------------
+
+    def _committed(self) -> None:
+        """On the writer thread: the log grew."""
+        if not self._wake_pending:
+            self._wake_pending = True
+            try:
+                self._loop.call_soon_threadsafe(self._wake_all)
+            except RuntimeError:
+                return  # The loop has ended; the process is stopping.
+
+    def _wake_all(self) -> None:
+        self._wake_pending = False
+        for worker in self._workers.values():
+            worker.wake()
+
+    def _check_backlogs(self) -> None:
+        for worker in list(self._workers.values()):
+            enforce_backlog(worker, self._log, self._config.wal.disk_bytes_max)
+        self._loop.call_later(BACKLOG_CHECK_S, self._check_backlogs)
+
+    # What operators ask --------------------------------------------------------------------------------------
+
+    def status(self) -> Sequence[DestinationStatus]:
+        """Every configured destination in the order of the configuration, then replays under way."""
+        workers = dict(self._workers)
+        live = [workers[name].status() for name in self._bound if name in workers]
+        return live + [worker.status() for worker in workers.values() if worker.stream.replay]
+
+    def route(self, record: Record) -> Mapping[str, Sequence[str]]:
+        """Destination -> the lanes into which this event goes there; empty where it is filtered."""
+        lane, _ = self._pipeline.event(record)
+        workers = dict(self._workers)
+        return {name: [lane] if workers[name].feed.goes(record) else [] for name in self._bound if name in workers}
+
+    def tap(self, callback: Delivered) -> Callable[[], None]:
+        """Have `callback` called on the delivery loop after each delivery, until the returned function is called."""
+        self._loop.call_soon_threadsafe(self._taps.add, callback)
+        return lambda: _quietly(self._loop.call_soon_threadsafe, self._taps.discard, callback)
+
+    async def pause(self, name: str) -> None:
+        """Stop delivering; position and pause survive a restart."""
+        await self._on_loop(self._set_paused(name, True))
+
+    async def resume(self, name: str) -> None:
+        """Deliver again from where it stood."""
+        await self._on_loop(self._set_paused(name, False))
+
+    async def _set_paused(self, name: str, paused: bool) -> None:
+        worker = self._workers[name]
+        if paused:
+            worker.paused = True
+            self._paused.add(name)
+        else:
+            worker.resume()
+            self._paused.discard(name)
+        temporary = self._paused_file.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.encode(sorted(self._paused)))
+        temporary.replace(self._paused_file)
+
+    async def requeue(self, ids: Sequence[int]) -> int:
+        """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
+        return await self._on_loop(self._requeue(list(ids)))
+
+    async def _requeue(self, ids: list[int]) -> int:
+        letters = [letter for each in ids if (letter := self._log.dead_letter(each)) is not None]
+        jobs = {letter.id: self._revived(letter) for letter in letters if letter.destination in self._workers}
+        workers = {self._workers[job.destination] for job in jobs.values()}
+        for worker in workers:
+            await worker.block_loads()
+        revived: list[HeldJob] = []
+
+        def change(transaction: Transaction) -> list[HeldJob]:
+            found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
+            transaction.hold(found)
+            return found
+
+        try:
+            revived = await self._log_write(change)
+        finally:
+            for worker in workers:
+                lanes: dict[str, int] = {}
+                for job in revived:
+                    if job.destination == worker.stream.destination:
+                        lanes[job.lane] = lanes.get(job.lane, 0) + 1
+                worker.requeued(lanes)
+        return len(revived)
+
+    def _revived(self, letter: DeadLetter) -> HeldJob:
+        """The job anew: the original event through the present pipeline, or as it was where the original is gone."""
+        lane, packed = letter.lane, letter.event
+        if letter.record:
+            lane, event = self._pipeline.event(_RECORD.decode(letter.record))
+            packed = pack_event(event)
+        return HeldJob(
+            destination=letter.destination, lane=lane, sequence=letter.sequence, part=letter.part, attempts=0,
+            next_try_ms=0, first_failed_ms=0, held_ms=self._log.log_now_ms(), error="requeued", event=packed,
+        )
+
+    async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
+        """Deliver what was received in [from_ms, to_ms) again; returns the replay's name."""
+        return await self._on_loop(self._replay(name, from_ms, to_ms, dict(criteria)))
+
+    async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
+        if name not in self._bound:
+            raise KeyError(name)
+        first, until = self._log.sequence_at(from_ms), self._log.sequence_at(to_ms) - 1
+        if to_ms >= self._clock.wall_ms():
+            until = self._log.last_sequence
+        if until < first:
+            raise ValueError("the log holds no event of that time; `sternpost wal stats` shows what it still has")
+        taken = {int(key.rpartition("#")[2]) for key in self._log.replays() if key.startswith(f"{name}#")}
+        key = f"{name}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
+        window = {"from_ms": str(from_ms), "to_ms": str(to_ms)}
+        cursor = ReplayCursor(
+            destination=name, low=first - 1, until=until, criteria={**criteria, **window},
+            started_ms=self._clock.wall_ms(), progress=Progress(low=first - 1, read=first - 1),
+        )
+        await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
+        await self._start_replay(key, cursor)
+        return key
+
+    async def test(self, name: str, event: Event) -> Result:
+        """Call the plug-in once with this event, outside of lanes and log."""
+        return await self._on_loop(self._test(name, event))
+
+    async def _test(self, name: str, event: Event) -> Result:
+        return (await self._workers[name].instance.call([event])).results[0]
+
+    async def forget(self, name: str) -> None:
+        """End a parked destination: its cursor and held queue go; its dead letters stay until purged."""
+        if name in self._bound:
+            raise ValueError(f"{name} is configured; take [destinations.{name}] out of the file and re-load first")
+        if self._log.progress(name) is None:
+            raise KeyError(name)
+        await asyncio.wrap_future(self._log.write(lambda transaction: transaction.forget(name)))
+
+    # Loops ---------------------------------------------------------------------------------------------------
+
+    async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def _log_write(self, change: Callable[[Transaction], T]) -> T:
+        written: concurrent.futures.Future[T] = self._log.write(change)
+        return await asyncio.wrap_future(written)
+
+
+def _read_paused(file: Path) -> list[str]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[str])
+    except (OSError, msgspec.DecodeError):
+        return []
+
+
+def _quietly(call: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        call(*arguments)
+    except RuntimeError:
+        return  # The loop has ended.

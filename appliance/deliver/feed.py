@@ -1,0 +1,137 @@
+"""From the log into the order machine: reads blocks ahead, within bounds, and offers what goes to this destination."""
+
+from collections import deque
+from collections.abc import Callable
+
+from appliance.core import logs
+from appliance.core.event import Record
+from appliance.deliver.cursor import Cursor
+from appliance.deliver.lane import Buried, Effect, Held, Job, Settled
+from appliance.deliver.order import Order
+from appliance.process.pipeline import Join, Pipeline, Planned
+from appliance.wal.log import DamagedBlock, Log
+
+READ_BYTES = 256 * 1024
+"""Bytes of records taken from the log at once."""
+UNSETTLED_BYTES_MAX = 8 << 20
+"""Bytes of events in memory that are not settled; one larger event still goes through."""
+_LOG = logs.logger("deliver")
+
+
+class Feed:
+    """Reads for one destination.
+
+    Args:
+        until: last sequence to read; None: no end.
+        goes: whether a record goes to this destination.
+    """
+
+    def __init__(
+        self, log: Log, pipeline: Pipeline, cursor: Cursor, order: Order, goes: Callable[[Record], bool],
+        read_ahead_max: int, *, until: int | None = None, destination: str = "",
+    ) -> None:
+        self._log, self._pipeline, self._cursor, self._order = log, pipeline, cursor, order
+        self.goes, self._until, self._destination = goes, until, destination
+        self._read_ahead_max = read_ahead_max
+        self._planned: deque[Planned] = deque()
+        self._joins: deque[Join] = deque()
+        self._bytes = 0
+        self.filtered_total = 0
+        self.oldest_ms = 0
+        """Receiving time of the newest event offered: what is not offered yet is younger."""
+        if not cursor.recovering:
+            order.queues.recovered()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the log has events that were not taken yet."""
+        last = self._log.last_sequence if self._until is None else min(self._until, self._log.last_sequence)
+        return bool(self._planned) or self._cursor.read < last
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything up to `until` was taken."""
+        return self._until is not None and not self._planned and self._cursor.read >= self._until
+
+    def fill(self) -> bool:
+        """Take what there is room for, at most one read. Returns whether there is more, and room for it."""
+        if not self._planned and self.behind and self._room():
+            self._read()
+        while self._planned and self._room():
+            self._offer(self._planned.popleft())
+        return self.behind and self._room()
+
+    def left(self, effects: list[Effect]) -> None:
+        """These jobs are settled or at home in the store; what they took is free."""
+        for effect in effects:
+            if isinstance(effect, Settled | Held | Buried) and not effect.stored:
+                self._bytes -= effect.job.size
+
+    def skip_to(self, sequence: int) -> int:
+        """Leave out everything up to `sequence` that was not taken yet; returns the first sequence left out."""
+        first = self._cursor.read + 1
+        self._planned.clear()
+        self._joins.clear()
+        self._cursor.passed(sequence)
+        self._recover()
+        return first
+
+    def _room(self) -> bool:
+        return self._cursor.unsettled < self._read_ahead_max and self._bytes < UNSETTLED_BYTES_MAX
+
+    def _read(self) -> None:
+        after = self._cursor.read
+        try:
+            blocks = self._log.read(after, READ_BYTES)
+        except DamagedBlock as damage:
+            _LOG.error(
+                "block_skipped", destination=self._destination, error=str(damage), first=damage.first_sequence,
+                last=damage.last_sequence, advice="sternpost wal verify tells how far the damage goes",
+            )
+            self._cursor.passed(damage.last_sequence)
+            return self._recover()
+        for block in blocks:
+            plan = self._pipeline.plan(block, after, self.goes, replayed=self._until is not None)
+            self._joins += plan.joins
+            self._planned += plan.planned
+            if plan.planned:
+                end = max(block.last_sequence, plan.planned[-1].sequence)
+                self._planned.append(Planned(end, "", []))
+        if not blocks:
+            self._cursor.passed(self._log.last_sequence)
+            self._recover()
+
+    def _offer(self, planned: Planned) -> None:
+        sequence = planned.sequence
+        while self._joins and self._joins[0].sequence <= sequence:
+            join = self._joins.popleft()
+            self._order.queues.joined(join.loser, join.winner)
+        if self._until is not None and sequence > self._until:
+            self._planned.clear()
+            self._cursor.passed(self._until)
+        elif not planned.events or self._cursor.settled_before(sequence):
+            self.filtered_total += bool(planned.lane and not planned.events)
+            self._cursor.passed(sequence)
+        else:
+            self._open(planned)
+        self._recover()
+
+    def _open(self, planned: Planned) -> None:
+        done = self._cursor.parts_before(planned.sequence)
+        parts = [event for event in planned.events if event.part not in done]
+        self._cursor.opened(planned.sequence, {event.part for event in parts}, done)
+        for event in parts:
+            self.oldest_ms = event.received_ms
+            try:
+                size = len(event.json)
+            except Exception as error:
+                job = Job(planned.lane, planned.sequence, event.part, event, 0)
+                reason = f"the event could not be prepared: {type(error).__name__}: {error}"
+                self._order.queues.effects.append(Buried(job, False, reason, "", stage="process"))
+                continue
+            self._bytes += size
+            self._order.queues.offer(Job(planned.lane, planned.sequence, event.part, event, size))
+
+    def _recover(self) -> None:
+        if not self._cursor.recovering:
+            self._order.queues.recovered()

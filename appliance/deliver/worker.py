@@ -1,0 +1,335 @@
+"""One destination at work: feeds its order machine, calls its plug-in, makes the outcomes durable.
+
+Everything happens in `_pump`, which runs on the delivery loop whenever something changed: the log grew, a call came
+back, a write became durable, a time came. It never waits; what waits are the calls, one task each.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from appliance.core import logs
+from appliance.core.clock import Clock
+from appliance.core.config import DestinationConfig
+from appliance.core.event import Event, Record, unpack_event
+from appliance.core.job import DestinationState
+from appliance.deliver.backoff import delay_ms
+from appliance.deliver.breaker import Breaker, BreakerState
+from appliance.deliver.cursor import Cursor
+from appliance.deliver.feed import Feed
+from appliance.deliver.figures import DestinationStatus, Figures
+from appliance.deliver.instance import Instance
+from appliance.deliver.lane import Batch, Buried, Held, Job, Lane, Settled
+from appliance.deliver.ledger import Ledger
+from appliance.deliver.order import Order, Rules
+from appliance.deliver.outcome import Result
+from appliance.process.pipeline import Pipeline
+from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
+
+LOAD_JOBS = 100
+"""Jobs of one lane taken from the held store at once."""
+_LOG = logs.logger("deliver")
+Delivered = Callable[[str, Event, Result, int, float], None]
+
+
+@dataclass(slots=True)
+class Stream:
+    """What a worker delivers: the live log (default), or a replay of a part of it."""
+
+    destination: str
+    replay: str = ""
+    """Name of the replay; "" for the live log."""
+    cursor: ReplayCursor | None = None
+    taps: set[Delivered] = field(default_factory=set)
+
+    @property
+    def key(self) -> str:
+        """Under which the log keeps its held jobs and joins."""
+        return self.replay or self.destination
+
+
+class Worker:
+    """Lives on the delivery loop; `status` alone may be called from elsewhere.
+
+    Args:
+        goes: whether a record goes to this destination.
+        ended: called once, on the loop, when a replay has delivered everything.
+    """
+
+    def __init__(
+        self, stream: Stream, config: DestinationConfig, instance: Instance, log: Log, pipeline: Pipeline,
+        clock: Clock, goes: Callable[[Record], bool], held_bytes_max: int, ended: Callable[[], None] | None = None,
+    ) -> None:
+        self.stream, self.config, self.instance = stream, config, instance
+        self._log, self._clock, self._ended = log, clock, ended
+        self._loop = asyncio.get_running_loop()
+        self.paused = self.stopping = False
+        self.figures = Figures()
+        self._held_bytes, self._held_bytes_max = 0, held_bytes_max
+        self._calls: set[asyncio.Task[None]] = set()
+        self._loads: list[tuple[Lane, int, int]] = []
+        self._loads_blocked = 0
+        self._scheduled = self._decisive = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.order = Order(self._rules(), self._breaker())
+        progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
+        saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
+        self.cursor = Cursor(saved.low, saved.ranges, saved.parts)
+        self._restore()
+        until = stream.cursor.until if stream.cursor else None
+        self.feed = Feed(
+            log, pipeline, self.cursor, self.order, goes, config.read_ahead_max, until=until,
+            destination=stream.destination,
+        )
+        self.ledger = Ledger(log, stream.key, stream.destination, self.cursor, self._save, self.wake)
+
+    # Life ----------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something may have changed; on the loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._pump)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Begin nothing new, let calls end for at most `timeout_s`, make outcomes durable, close the plug-in."""
+        self.stopping = True
+        if self._timer:
+            self._timer.cancel()
+        if self._calls:
+            _, late = await asyncio.wait(self._calls, timeout=timeout_s)
+            for call in late:
+                call.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self.ledger.add(self._effects())
+        try:
+            await self.ledger.settle()
+        finally:
+            await self.instance.close()
+
+    def resume(self) -> None:
+        """Deliver again; an open breaker probes at once."""
+        self.paused = False
+        self.order.breaker.probe_soon(self._log.log_now_ms())
+        self.wake()
+
+    async def block_loads(self) -> None:
+        """Until `requeued`, nothing is read from the held store, whose content changes from outside."""
+        self._loads_blocked += 1
+
+    def requeued(self, lanes: dict[str, int]) -> None:
+        """So many jobs were put into these lanes of the held store from outside."""
+        self._loads_blocked -= 1
+        for lane, count in lanes.items():
+            self.order.queues.requeued(lane, count, self._log.log_now_ms())
+        self.wake()
+
+    def skip_to(self, sequence: int) -> tuple[int, int]:
+        """Give up everything up to `sequence` that was not taken; what was taken moves to the held store."""
+        self.order.queues.spill()
+        first = self.feed.skip_to(sequence)
+        self.wake()
+        return first, sequence
+
+    # The pump ------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        if self.stopping:
+            return
+        now_ms = self._log.log_now_ms()
+        more = self._may_read(now_ms) and self.feed.fill()
+        self.ledger.add(self._effects())
+        starved = False if self.paused else self._send(now_ms)
+        wanted = [] if self.paused else self.order.queues.wanted(now_ms, 2 * self.order.rules.in_flight_max)
+        self._loads += [(lane, lane.version, self.ledger.decided) for lane in wanted]
+        self.ledger.flush(urgent=self._urgent(starved))
+        self._load()
+        if more and not starved and self.order.breaker.closed:
+            self.wake()
+        self._arm(now_ms, starved)
+        if self._ended and self.feed.ended and not (self.cursor.unsettled or self.order.queues.stored or self.ledger.unsaved):
+            ended, self._ended = self._ended, None
+            ended()
+
+    def _may_read(self, now_ms: int) -> bool:
+        if self.paused or self.ledger.failed or self._held_bytes >= self._held_bytes_max:
+            return False
+        breaker = self.order.breaker
+        return breaker.closed or self.cursor.recovering or (breaker.may_probe(now_ms) and self.order.wants_fresh)
+
+    def _send(self, now_ms: int) -> bool:
+        """Start what may go out. Returns whether unsaved outcomes held something back."""
+        rules = self.order.rules
+        budget = rules.in_flight_max * rules.batch_events_max + self.config.unsaved_max
+        while not self.ledger.failed:
+            room = budget - self.order.queues.in_flight_jobs - self.ledger.unsaved
+            if room < 1:
+                return True
+            batch = self.order.take(now_ms, room)
+            if batch is None:
+                break
+            call = self._loop.create_task(self._call(batch), name=self.stream.destination)
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+        return False
+
+    def _urgent(self, starved: bool) -> bool:
+        return starved or bool(self._loads) or self._decisive or self.ledger.unsaved * 2 >= self.config.unsaved_max
+
+    def _effects(self) -> list[Settled | Held | Buried]:
+        """What the order machine decided since the last time, with the figures kept."""
+        effects = self.order.effects()
+        self._decisive = False
+        for effect in effects:
+            if isinstance(effect, Settled):
+                self.figures.delivered_total += 1
+            elif isinstance(effect, Buried):
+                self.figures.aborted_total += 1
+                _LOG.warning(
+                    "event_aborted", destination=self.stream.destination, error=effect.reason,
+                    kept="as a dead letter", advice="sternpost dead list",
+                )
+            if not isinstance(effect, Settled):
+                self._decisive = True
+            if isinstance(effect, Held) and not effect.stored:
+                self._held_bytes += effect.job.size
+            elif isinstance(effect, Settled | Buried) and effect.stored:
+                self._held_bytes -= effect.job.size
+        self.feed.left(effects)
+        return effects
+
+    def _arm(self, now_ms: int, starved: bool) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        due_ms = None if self.paused or starved else self.order.next_wake_ms()
+        if due_ms is not None and not self._scheduled:
+            self._timer = self._loop.call_later(max(due_ms - now_ms, 1) / 1000, self.wake)
+
+    # Calls ---------------------------------------------------------------------------------------------------
+
+    async def _call(self, batch: Batch) -> None:
+        jobs = batch.jobs
+        events = [job.event for job in jobs if job.event is not None]
+        started = self._loop.time()
+        outcome = await self.instance.call(events)
+        latency_ms = (self._loop.time() - started) * 1000
+        self.figures.called(latency_ms)
+        for job, result in zip(jobs, outcome.results, strict=True):
+            if result.kind != "succeeded":
+                self._failed(job, result)
+            for tap in self.stream.taps:
+                assert job.event is not None
+                tap(self.stream.destination, job.event, result, job.attempts + 1, latency_ms)
+        self.order.settle(batch, outcome.results, self._log.log_now_ms())
+        self.wake()
+
+    def _failed(self, job: Job, result: Result) -> None:
+        self.figures.failed(result, self._clock.wall_ms())
+        event = "plugin_faulted" if result.fault else "delivery_throttled" if result.throttled else "delivery_failed"
+        _LOG.warning(
+            event, destination=self.stream.destination, error=result.reason, attempt=job.attempts + 1,
+            kept="the event waits and is tried again" if result.kind == "retry" else "see the dead letters",
+        )
+
+    # The held store ------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        heads = self._log.held_heads(self.stream.key)
+        self._held_bytes = sum(head.bytes for head in heads)
+        joined = self._log.joined(self.stream.key)
+        self.order.queues.restore([(head.lane, head.count, head.next_try_ms) for head in heads], joined)
+
+    def _load(self) -> None:
+        while self._loads and not self._loads_blocked and self._loads[0][2] <= self.ledger.durable:
+            lane, version, _ = self._loads.pop(0)
+            self.order.queues.loaded(lane, version, self._stored_jobs(lane))
+            self.wake()
+
+    def _stored_jobs(self, lane: Lane) -> list[Job]:
+        rows = [row for member in lane.members for row in self._log.held_jobs(self.stream.key, member, LOAD_JOBS)]
+        rows.sort(key=lambda row: (row.sequence, row.part))
+        jobs = []
+        for row in rows[:LOAD_JOBS]:
+            event = unpack_event(row.event)
+            jobs.append(
+                Job(
+                    row.lane, row.sequence, row.part, event, len(event.json), stored=True, attempts=row.attempts,
+                    first_failed_ms=row.first_failed_ms, error=row.error,
+                )
+            )
+        return jobs
+
+    def _save(self, transaction: Transaction, progress: Progress) -> None:
+        if self.stream.cursor is None:
+            transaction.save_progress(self.stream.destination, progress)
+        else:
+            cursor = self.stream.cursor
+            cursor.low, cursor.progress, cursor.delivered = progress.low, progress, self.figures.delivered_total
+            transaction.save_replay(self.stream.replay, cursor)
+
+    # What it is made of --------------------------------------------------------------------------------------
+
+    def _rules(self) -> Rules:
+        config, limits = self.config, self.instance.limits
+        retry = config.retry
+        low_ms, high_ms = int(retry.delay_min * 1000), int(retry.delay_max * 1000)
+        return Rules(
+            in_flight_max=config.in_flight_max or limits.in_flight_max,
+            lane_ready_max=max(1, config.read_ahead_max // 4),
+            attempts_max=retry.attempts_max,
+            age_max_ms=int(retry.age_max * 1000),
+            delay_ms=lambda attempts: delay_ms(attempts, low_ms, high_ms, random.random()),
+            many_per_lane=self.instance.batch == "atomic",
+            batch_events_max=self.instance.batch_events_max,
+            batch_bytes_max=config.batch_bytes_max,
+            rate_per_s=config.rate_per_s or limits.rate_per_s,
+        )
+
+    def _breaker(self) -> Breaker:
+        rules = self.config.breaker
+        return Breaker(
+            rules.people, int(rules.window * 1000), int(rules.probe_min * 1000), int(rules.probe_max * 1000)
+        )
+
+    def state(self) -> DestinationState:
+        """Where it stands, in the operator's words; any thread."""
+        if self.stopping:
+            return DestinationState.STOPPED
+        if self.paused:
+            return DestinationState.PAUSED
+        breaker = self.order.breaker.state
+        if breaker is not BreakerState.CLOSED:
+            return DestinationState.OPEN if breaker is BreakerState.OPEN else DestinationState.MISCONFIGURED
+        return DestinationState.DEGRADED if self.order.queues.stored else DestinationState.RUNNING
+
+    def status(self) -> DestinationStatus:
+        """Its figures at this moment; any thread."""
+        breaker, figures, low = self.order.breaker, self.figures, self.cursor.low
+        waits = self.feed.behind or self.cursor.unsettled or self.order.queues.stored
+        shift_ms = self._clock.wall_ms() - self._log.log_now_ms()
+        closed = breaker.closed
+        return DestinationStatus(
+            name=self.stream.key, plugin=self.config.plugin, state=self.state(), enabled=self.config.enabled,
+            sequence_low=low, lag_events=max(0, self._log.last_sequence - low) if waits else 0,
+            oldest_undelivered_ms=self._oldest_ms() if waits else 0,
+            held_people=sum(1 for lane in list(self.order.queues.lanes.values()) if lane.stored),
+            held_events=self.order.queues.stored, in_flight=self.order.queues.in_flight_jobs,
+            delivered_total=figures.delivered_total, failed_total=figures.failed_total,
+            aborted_total=figures.aborted_total, filtered_total=self.feed.filtered_total,
+            latency_p50_ms=figures.latency_ms(0.5), latency_p95_ms=figures.latency_ms(0.95),
+            last_error=figures.last_error, last_error_sample=figures.last_error_sample,
+            breaker={
+                "state": breaker.state.value, "cause": breaker.cause,
+                "opened_ms": 0 if closed else breaker.opened_ms + shift_ms,
+                "next_probe_ms": 0 if closed else breaker.next_probe_ms + shift_ms,
+            },
+            errors=dict(figures.errors), unsaved=self.ledger.unsaved, hung=self.instance.hung,
+        )
+
+    def _oldest_ms(self) -> int:
+        held = min((head.first_failed_ms or 0 for head in self._log.held_heads(self.stream.key)), default=0)
+        held_age = self._log.log_now_ms() - held if held else 0
+        return max(held_age, self._log.backlog(self.stream.destination, self.cursor.low).age_ms)
