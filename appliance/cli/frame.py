@@ -21,6 +21,7 @@ one clear message on stderr and returns its exit code. Printing helpers: `applia
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,11 +71,18 @@ DEFAULT_CONFIG = Path("sternpost.toml")
 DEFAULT_DATA = Path("sternpost-data")
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves epilogs as written, and room for the longest command name."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
 class CommandParser(argparse.ArgumentParser):
     """A parser that knows `--config` and `--data`, and fetches its command's module when it is first asked to parse."""
 
     def __init__(self, *args: Any, module: str = "", **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", _Formatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
         self._module = module
@@ -101,7 +109,14 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One clear message and the next step, exit code 2."""
-        output.error(message, f"try `{self.prog} --help`")
+        next_step = f"`{self.prog} --help`"
+        if unknown := re.fullmatch(r"argument COMMAND: invalid choice: '(.*?)' \(.*", message, re.DOTALL):
+            from difflib import get_close_matches
+
+            message = f"there is no command {unknown[1]!r}"
+            if near := get_close_matches(unknown[1], COMMANDS, n=1):
+                next_step = f"did you mean `sternpost {near[0]}`?"
+        output.error(message, next_step)
         sys.exit(2)
 
 
@@ -124,6 +139,16 @@ def build_parser() -> CommandParser:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, description=_sentence(summary), module=f"appliance.cli.{name}")
     return parser
+
+
+def complete_all(parser: argparse.ArgumentParser) -> None:
+    """Fetch the arguments of all commands; for those who need the whole command line at once."""
+    if isinstance(parser, CommandParser):
+        parser.complete()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                complete_all(child)
 
 
 def main(arguments: Sequence[str]) -> int:
