@@ -1,0 +1,213 @@
+"""What an operator does: each action checks what it expects, acts, and leaves a line in the audit trail.
+
+Destructive actions carry the count they expect; when it has changed in between, nothing is done and the answer is 409
+with the present count.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from appliance.control import audit, dead
+from appliance.control.parts import ApiError, Parts, invalid, unknown_destination
+from appliance.control.query import Query
+from appliance.core import logs
+from appliance.core.errors import ConfigError, SternpostError
+from appliance.core.event import Event
+from appliance.deliver.outcome import Result
+from appliance.wal.log import Transaction
+
+REQUEUE_AT_ONCE = 200
+PURGE_AT_ONCE = 2_000
+_LOG = logs.logger("control")
+
+
+class Who(NamedTuple):
+    """Who asks."""
+
+    role: str
+    user: str
+    """What the client says of itself."""
+    address: str
+
+
+class Actions:
+    """All actions of one process. Awaited on control's loop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._one_by_one = asyncio.Lock()
+
+    async def pause(self, who: Who, name: str) -> None:
+        """Stop deliveries of a destination; its position is kept."""
+        async with self._audited(who, "destination.pause", name):
+            await _named(name, self._parts.dispatcher.pause(name))
+
+    async def resume(self, who: Who, name: str) -> None:
+        """Let a destination go on from where it stood."""
+        async with self._audited(who, "destination.resume", name):
+            await _named(name, self._parts.dispatcher.resume(name))
+
+    async def test(self, who: Who, name: str) -> Result:
+        """Send one event of our own to a destination, outside of lanes and log."""
+        async with self._audited(who, "destination.test", name) as entry:
+            result: Result = await _named(name, self._parts.dispatcher.test(name, self._test_event()))
+            entry.detail = {"result": result.kind, "reason": result.reason}
+            return result
+
+    async def forget(self, who: Who, name: str, expected: int | None) -> int:
+        """End a parked destination; returns how many held events went with it.
+
+        Args:
+            expected: events it holds, which are lost.
+        """
+        log = self._parts.log
+        if name not in await self._parts.blocking(log.destinations):
+            raise unknown_destination(name)
+        heads = await self._parts.blocking(log.held_heads, name)
+        held = sum(head.count for head in heads)
+        _check_expected(expected, held, "held events")
+        async with self._audited(who, "destination.forget", name, held):
+            try:
+                await _named(name, self._parts.dispatcher.forget(name))
+            except ValueError as error:
+                raise ApiError(409, "refused", str(error)) from None
+        return held
+
+    async def requeue(self, who: Who, query: Query, ids: Sequence[int], expected: int | None) -> int:
+        """Bring dead letters back into their lanes; returns how many.
+
+        Args:
+            ids: these letters; where there are none, all that match `query`.
+        """
+        async with self._one_by_one:
+            found = await self._expected(query, ids, expected)
+            async with self._audited(who, "dead.requeue", query.source or _shown(ids), len(found)) as entry:
+                done = 0
+                for chunk in _chunks(found, REQUEUE_AT_ONCE):
+                    done += await self._parts.dispatcher.requeue(chunk)
+                    entry.count = done
+                return done
+
+    async def purge(self, who: Who, query: Query, ids: Sequence[int], expected: int | None) -> int:
+        """Delete dead letters for good; returns how many. Arguments as for `requeue`."""
+        async with self._one_by_one:
+            found = await self._expected(query, ids, expected)
+            async with self._audited(who, "dead.purge", query.source or _shown(ids), len(found)) as entry:
+                done = 0
+                for chunk in _chunks(found, PURGE_AT_ONCE):
+                    done += await asyncio.wrap_future(self._parts.log.write(_purge(chunk)))
+                    entry.count = done
+                return done
+
+    async def replay(self, who: Who, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
+        """Deliver a range of the past to a destination again; returns the replay's name."""
+        if from_ms >= to_ms:
+            raise invalid("a replay ends after it begins", "give --from before --to")
+        detail = {"from_ms": from_ms, "to_ms": to_ms, **criteria}
+        async with self._audited(who, "replay.start", name) as entry:
+            entry.detail = detail
+            try:
+                started: str = await _named(name, self._parts.dispatcher.replay(name, from_ms, to_ms, criteria))
+            except ValueError as error:
+                raise ApiError(409, "refused", str(error)) from None
+            entry.detail = {**detail, "replay": started}
+            return started
+
+    async def reload(self, who: Who) -> list[str]:
+        """Read the configuration again; returns what changed, in words."""
+        async with self._audited(who, "config.reload", self._parts.host.config_file) as entry:
+            try:
+                changes = list(await self._parts.host.reload())
+            except ConfigError as error:
+                words = f"the configuration was refused, the running one stays:\n{error}"
+                raise ApiError(409, "refused", words, "mend the file and re-load again") from None
+            entry.detail = {"changes": changes}
+            return changes
+
+    async def _expected(self, query: Query, ids: Sequence[int], expected: int | None) -> list[int]:
+        """The letters an action is about, when there are as many as expected."""
+        if not ids and not query:
+            raise invalid("name dead letters by id or by a filter", 'a filter for all is "age:>0s"')
+        if ids and query:
+            raise invalid("give ids or a filter, not both")
+        if ids:
+            found = await self._parts.blocking(self._existing, list(dict.fromkeys(ids)))
+        else:
+            now_ms = self._parts.clock.wall_ms()
+            found = (await self._parts.blocking(dead.matching, self._parts.log, query, now_ms)).ids
+        _check_expected(expected, len(found), "dead letters")
+        return found
+
+    def _existing(self, ids: Sequence[int]) -> list[int]:
+        return [each for each in ids if self._parts.log.dead_letter(each) is not None]
+
+    def _test_event(self) -> Event:
+        now_ms = self._parts.clock.wall_ms()
+        source = next(iter(self._parts.host.sources()), "")
+        message_id = f"sternpost-test-{now_ms}"
+        body = {
+            "type": "track", "event": "Sternpost test", "messageId": message_id, "anonymousId": "sternpost-test",
+            "properties": {"test": True}, "receivedAt": audit.now(), "timestamp": audit.now(),
+        }  # fmt: skip
+        return Event(
+            sequence=0, part=0, source=source, type="track", message_id=message_id, anonymous_id="sternpost-test",
+            user_id="", person_id="sternpost-test", received_ms=now_ms, json=msgspec.json.encode(body),
+        )
+
+    @asynccontextmanager
+    async def _audited(self, who: Who, what: str, target: str, count: int = 0) -> AsyncIterator[audit.Entry]:
+        """Leaves a line, whatever comes of what happens inside."""
+        entry = audit.Entry(
+            when=audit.now(), who=who.role, what=what, user=who.user, address=who.address, target=target, count=count
+        )
+        try:
+            yield entry
+        except BaseException as error:
+            entry.outcome = f"failed: {error}" if isinstance(error, Exception) else "interrupted"
+            raise
+        finally:
+            await self._write(entry)
+
+    async def _write(self, entry: audit.Entry) -> None:
+        """A trail that cannot be written (a full disk, say) must not keep an operator from acting."""
+        try:
+            await self._parts.blocking(self._parts.audit.append, entry)
+        except (OSError, UnicodeEncodeError, RuntimeError) as error:
+            _LOG.error("audit_entry_not_written", error=str(error), what=entry.what, target=entry.target)
+
+
+async def _named(name: str, action: Any) -> Any:
+    """An action on a destination; one that does not exist answers 404."""
+    try:
+        return await action
+    except KeyError:
+        raise unknown_destination(name) from None
+    except SternpostError as error:
+        raise ApiError(409, "refused", str(error)) from None
+
+
+def _check_expected(expected: int | None, found: int, words: str) -> None:
+    if expected is None:
+        raise invalid(f"say how many {words} you expect: there are {found}", f'send "expect": {found}')
+    if expected != found:
+        raise ApiError(
+            409, "changed", f"there are {found} {words} now, not {expected}; nothing was done", "look again, then repeat"
+        )
+
+
+def _purge(ids: list[int]) -> Callable[[Transaction], int]:
+    return lambda transaction: transaction.purge_dead(ids)
+
+
+def _chunks(ids: Sequence[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(ids), size):
+        yield list(ids[start : start + size])
+
+
+def _shown(ids: Sequence[int]) -> str:
+    text = ",".join(map(str, ids[:50]))
+    return f"id:{text}{',...' if len(ids) > 50 else ''}"
