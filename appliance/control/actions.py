@@ -194,9 +194,8 @@ def _check_expected(expected: int | None, found: int, words: str) -> None:
     if expected is None:
         raise invalid(f"say how many {words} you expect: there are {found}", f'send "expect": {found}')
     if expected != found:
-        raise ApiError(
-            409, "changed", f"there are {found} {words} now, not {expected}; nothing was done", "look again, then repeat"
-        )
+        changed = f"there are {found} {words} now, not {expected}; nothing was done"
+        raise ApiError(409, "changed", changed, "look again, then repeat")
 
 
 def _purge(ids: list[int]) -> Callable[[Transaction], int]:

@@ -40,6 +40,7 @@ def lines(
         for block in blocks:
             if block.records and all(record.received_ms >= to_ms for record in block.records):
                 return
-            chosen = [record for record in block.records if after < record.sequence and from_ms <= record.received_ms < to_ms]
-            yield b"".join(views.wire(views.record_view(record)) + b"\n" for record in chosen if wanted(record))
+            fresh = [record for record in block.records if record.sequence > after]
+            chosen = [record for record in fresh if from_ms <= record.received_ms < to_ms and wanted(record)]
+            yield b"".join(views.wire(views.record_view(record)) + b"\n" for record in chosen)
         after = blocks[-1].last_sequence

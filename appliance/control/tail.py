@@ -152,7 +152,7 @@ class Tail:
                     after += behind - EVENTS_PER_TICK
                     self._missed("collected", behind - EVENTS_PER_TICK)
                 records, after = await loop.run_in_executor(self._executor, self._read, after)
-                self._show("collected", [_Collected(record, self._clock) for record in records])
+                self._show("collected", [RecordSubject(record, self._clock) for record in records])
                 if self._log.last_sequence > after:
                     wake.set()
                 await asyncio.sleep(TICK_S)
@@ -211,7 +211,7 @@ class Tail:
             watcher.missed(count)
 
 
-class _Collected:
+class RecordSubject:
     """An event of the log as a filter and a watcher see it."""
 
     __slots__ = ("_clock", "_record")
@@ -273,7 +273,7 @@ class _Delivered:
         return {**view, "sample": self._result.sample, "payload": views.raw_json(event.json)} if payload else view
 
 
-_Subject = _Collected | _Delivered
+_Subject = RecordSubject | _Delivered
 
 
 def _of_event(key: str, event: Record | Event, payload: bytes) -> Sequence[str]:
