@@ -15,9 +15,9 @@
     64      8      position: bytes of all blocks ever appended before this one
     72             one zstd level 1 frame: msgpack array of records, each an array in the field order of `Record`
 
-All numbers are little-endian. CRC-32 comes from zlib, which Python carries; CRC-32C would detect the same at the price of one
-more dependency. The sequences stand in the header as well as in the key, so that a block can be found in a damaged file
-without its tree.
+All numbers are little-endian. CRC-32 comes from zlib, which Python carries; CRC-32C would detect the same at the
+price of one more dependency. The sequences stand in the header as well as in the key, so that a block can be found in
+a damaged file without its tree.
 """
 
 import struct
@@ -48,7 +48,7 @@ class Header(NamedTuple):
 
     magic: bytes
     checksum: int
-    count: int
+    events: int
     raw_bytes: int
     frame_bytes: int
     reserved: int

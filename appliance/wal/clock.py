@@ -1,8 +1,8 @@
 """The log clock: milliseconds that only grow, kept in the log, deaf to the wall clock.
 
-A new log starts at the wall time, so that its numbers look familiar; from then on it advances with monotonic time while a
-process runs and stands still while none does. Each block carries the log clock of its commit, so after a crash the clock goes on
-from the newest block or the last mark in `meta`, whichever is later.
+A new log starts at the wall time, so that its numbers look familiar; from then on it advances with monotonic time
+while a process runs and stands still while none does. Each block carries the log clock of its commit, so after a
+crash the clock goes on from the newest block or the last mark in `meta`, whichever is later.
 """
 
 from appliance.core.clock import Clock

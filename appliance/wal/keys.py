@@ -9,8 +9,8 @@
     held              destination, lane, sequence, part                      2 x 16-byte digest, u64, u32
     dead, refused     id                                                     u64
 
-Names and lanes are of any length and LMDB keys are not (511 bytes), so they enter keys as BLAKE2b digests; the text stands
-in the value.
+Names and lanes are of any length and LMDB keys are not (511 bytes), so they enter keys as BLAKE2b digests; the text
+stands in the value.
 """
 
 import struct

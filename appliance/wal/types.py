@@ -168,7 +168,7 @@ class Found(NamedTuple):
     record: Record
 
 
-class Audit(NamedTuple):
+class Audit(msgspec.Struct, frozen=True):
     """Something was dropped to stay within a budget; an operator must be able to see it."""
 
     action: str
