@@ -50,12 +50,12 @@ Url = Annotated[str, msgspec.Meta(extra={"unit": "endpoint"})]
 """A configuration key that holds an address to call: http:// or https://, a host, perhaps a path and a query."""
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, forbid_unknown_fields=True):
     """The keys of a destination that are the plug-in's own; derive from it, and write a docstring under each key.
 
     Keys without a default come first. Types: str, int, float, bool, `Url`, `Path`, `Secret` (given as `env:NAME` or
     `file:PATH`), `Bytes` ("4 MiB"), `Seconds` ("30s"), `Count`, `Literal[...]`, lists and dicts of them, another
-    Config as a table, and any of them `| None`. A ValueError from `__post_init__` is a readable fault too.
+    Config as a table, and any of them `| None`. Treat it as read-only. A ValueError from `__post_init__` is a readable fault too.
     The names of the host's own keys (`plugin`, `sources`, `retry`, `timeout`, ...) are refused.
     """
 
@@ -162,6 +162,22 @@ class Reply:
         if wait_s is None and self.status == 429:
             return THROTTLED_AFTER_S
         return wait_s
+
+    def raise_for_status(self) -> None:
+        """The rule that most targets follow: 2xx is delivered.
+
+        Raises:
+            Retry: 408, 429 and 5xx; with `retry_after_s`, if there is one.
+            Abort: everything else, redirects included.
+
+        Source: contract/http.md, Delivery.
+        """
+        if 200 <= self.status < 300:
+            return
+        reason = f"HTTP {self.status}"
+        if self.status in (408, 429) or self.status >= 500:
+            raise Retry(reason, after_s=self.retry_after_s)
+        raise Abort(f"{reason}, a redirect, which is not followed" if 300 <= self.status < 400 else reason)
 
 
 class Http(Protocol):
