@@ -45,6 +45,12 @@ class Secret:
         """Whether `candidate` is the value, in constant time."""
         return hmac.compare_digest(self._value.encode(), candidate.encode("utf-8", "surrogatepass"))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.matches(other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._reference)
+
     def __repr__(self) -> str:
         return f"Secret({self._reference or 'literal, masked'})"
 

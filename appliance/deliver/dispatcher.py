@@ -18,6 +18,7 @@ from appliance.core.config import Config, DestinationConfig
 from appliance.core.event import Event, Record, pack_event
 from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
+from appliance.deliver.http_client import HttpClient
 from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
@@ -25,6 +26,7 @@ from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.process.pipeline import Pipeline
 from appliance.process.route import matches, route
+from appliance.sdk import Config as PluginConfig
 from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor, Transaction
 
 CALLS_TIMEOUT_S = 7.0
@@ -41,9 +43,7 @@ class Bound:
 
     config: DestinationConfig
     plugin: Plugin
-    options: Any
-    make: Callable[[], Instance]
-    """A new instance of the plug-in for this destination; called on the delivery loop."""
+    options: PluginConfig
 
 
 class Dispatcher:
@@ -65,6 +65,7 @@ class Dispatcher:
         self._wake_pending = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self._watchdog = Watchdog(self._loop, self._thread)
+        self._client = HttpClient(config.outbound)
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -96,6 +97,7 @@ class Dispatcher:
         self._loop.run_forever()
 
     async def _begin(self, bound: dict[str, Bound]) -> None:
+        await self._client.start()
         await self._apply(self._config, bound)
         for name, cursor in self._log.replays().items():
             if cursor.destination in self._bound:
@@ -106,6 +108,7 @@ class Dispatcher:
         stops = [worker.stop(CALLS_TIMEOUT_S) for worker in self._workers.values()]
         for failed in [one for one in await asyncio.gather(*stops, return_exceptions=True) if one is not None]:
             _LOG.error("destination_not_stopped_cleanly", error=str(failed), kept="what was not settled is sent again")
+        await self._client.close()
 
     async def _apply(self, config: Config, bound: dict[str, Bound]) -> list[str]:
         self._config = config
@@ -115,10 +118,10 @@ class Dispatcher:
             changes.append(f"destination {name} removed; it keeps its position until `sternpost destinations forget`")
         old, self._bound = self._bound, bound
         await self._log_write(lambda transaction: self._begin_new(transaction, bound))
-        self._log.set_active(bound)
+        self._log.set_active(config.destinations)
         for name, one in bound.items():
             before = old.get(name)
-            if before is not None and before.config == one.config and before.plugin is one.plugin:
+            if before == one:
                 continue
             if before is not None:
                 await self._remove(name)
@@ -175,7 +178,7 @@ class Dispatcher:
     async def _make(
         self, stream: Stream, one: Bound, goes: Callable[[Record], bool], ended: Callable[[], None] | None
     ) -> Worker:
-        instance = one.make()
+        instance = Instance(stream.destination, one.plugin, one.options, one.config, self._client)
         await instance.open()
         worker = Worker(
             stream, one.config, instance, self._log, self._pipeline, self._clock, goes,

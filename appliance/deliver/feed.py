@@ -8,7 +8,8 @@ from appliance.core.event import Record
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Buried, Effect, Held, Job, Settled
 from appliance.deliver.order import Order
-from appliance.process.pipeline import Join, Pipeline, Planned
+from appliance.process.pipeline import Pipeline, Planned
+from appliance.process.resolve import Join
 from appliance.wal.log import DamagedBlock, Log
 
 READ_BYTES = 256 * 1024

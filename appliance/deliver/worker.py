@@ -20,7 +20,7 @@ from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures
 from appliance.deliver.instance import Instance
-from appliance.deliver.lane import Batch, Buried, Held, Job, Lane, Settled
+from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import Result
@@ -178,7 +178,7 @@ class Worker:
     def _urgent(self, starved: bool) -> bool:
         return starved or bool(self._loads) or self._decisive or self.ledger.unsaved * 2 >= self.config.unsaved_max
 
-    def _effects(self) -> list[Settled | Held | Buried]:
+    def _effects(self) -> list[Effect]:
         """What the order machine decided since the last time, with the figures kept."""
         effects = self.order.effects()
         self._decisive = False

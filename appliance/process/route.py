@@ -61,7 +61,7 @@ def matches(record: Record, *, type: str = "", event: str = "", user: str = "") 
         event: its name; `*` stands for anything.
         user: userId or anonymousId.
     """
-    if type and record.type != type or user and user not in (record.user_id, record.anonymous_id):
+    if (type and record.type != type) or (user and user not in (record.user_id, record.anonymous_id)):
         return False
     return not event or fnmatchcase(event_name(record.raw), event)
 

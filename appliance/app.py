@@ -1,0 +1,223 @@
+"""The composition root: builds the parts, starts and stops them in order. The first file to read.
+
+    start:  folder -> configuration -> log -> deliveries -> collector -> admin API
+    stop:   collector -> deliveries -> log -> admin API, within 10 s, nothing acknowledged is lost
+
+Threads: this loop (collector and admin API), the log's writer, the delivery loop.
+"""
+
+import asyncio
+import errno
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import uvloop
+
+from appliance.collect.collector import Collector
+from appliance.control import health
+from appliance.control.api import Control
+from appliance.core import logs, settings
+from appliance.core.clock import SystemClock
+from appliance.core.config import Config, SourceConfig
+from appliance.core.errors import ConfigError, LogFailed
+from appliance.core.listen import holder_of
+from appliance.core.metrics import Metrics
+from appliance.core.settings import Loaded
+from appliance.deliver.bind import Shelf, bind
+from appliance.deliver.dispatcher import Bound, Dispatcher
+from appliance.process.pipeline import Pipeline
+from appliance.process.resolve import IdResolver
+from appliance.wal.log import Log
+
+EXIT_LOG_FAILED = 5
+Ready = Callable[[Config, tuple[str, int]], None]
+_LOG = logs.logger("app")
+
+
+class App:
+    """One process: everything between its configuration and its exit code.
+
+    Args:
+        config_path: the TOML file; None: loopback, generated keys, events written to the data folder.
+        data: the data folder; made if it is not there.
+        null_store: acknowledge without keeping anything; to measure what the log costs.
+
+    Raises:
+        ConfigError: the configuration cannot be used; every fault is listed.
+        FolderLocked: another process runs on the data folder.
+    """
+
+    def __init__(self, config_path: Path | None, data: Path, *, null_store: bool = False) -> None:
+        self.config_file = "" if config_path is None else str(config_path)
+        self.data, self.version, self.collect_url = data, _version(), ""
+        self._config_path = config_path
+        self._control_listens = False
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._loaded = settings.load_or_default(config_path, data)
+        logs.setup(self.config.logs.level, self.config.logs.format)
+        self._shelf = Shelf(data)
+        self._bound, self._plugin_faults = self._bind(self._loaded)
+        self._start_faults: list[str] = []
+        self._clock, self._metrics = SystemClock(), Metrics()
+        self._log = Log.open(data / "wal", self.config.wal, self._clock, null_store=null_store)
+        pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max)
+        self._dispatcher = Dispatcher(self._log, pipeline, self._clock, self.config, data / "paused.json")
+        self._collector = Collector(self._log, self.config, self._clock, self._metrics, self._health, self._readiness)
+        self._control = Control(
+            log=self._log, dispatcher=self._dispatcher, collector=self._collector, host=self, clock=self._clock,
+            metrics=self._metrics, data=data, config=self.config.control,
+        )
+        self._exit_code = 0
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        return self._loaded.config
+
+    def run(self, on_ready: Ready | None = None) -> int:
+        """Run until SIGTERM or SIGINT, or until the log fails; returns the exit code.
+
+        Args:
+            on_ready: called once with the configuration and the collector's host and port, when everything that could
+                start has started; port 0 where the collector does not listen.
+        """
+        uvloop.run(self._run(on_ready))
+        return self._exit_code
+
+    async def _run(self, on_ready: Ready | None) -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_on_signal()))
+
+        def log_failed(_: LogFailed) -> None:
+            self._exit_code = EXIT_LOG_FAILED
+            loop.call_soon_threadsafe(ended.set)
+
+        self._log.on_failure(log_failed)
+        try:
+            await self._start(loop)
+            if on_ready:
+                on_ready(self.config, self._collector.address if self.collect_url else ("", 0))
+            await ended.wait()
+        finally:
+            await self._stop()
+
+    async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._log.start(loop)
+        await asyncio.to_thread(self._dispatcher.start, self._bound)
+        await self._start_listeners()
+        _LOG.info("started", version=self.version, collect=self.collect_url, control=self.config.control.listen)
+        for fault in self.faults():
+            _LOG.error("part_not_started", error=fault)
+
+    async def _start_listeners(self) -> None:
+        self._start_faults = []
+        if not self.collect_url:
+            try:
+                await self._collector.start()
+                self.collect_url = self._collector.url
+            except OSError as error:
+                self._start_faults.append(_not_listening("collector", self.config.collect.listen, error))
+        if not self._control_listens:
+            try:
+                await self._control.start()
+                self._control_listens = True
+            except OSError as error:
+                self._start_faults.append(_not_listening("admin API", self.config.control.listen, error))
+
+    async def _stop(self) -> None:
+        """In the order of the events' way, so that each part empties into the next."""
+        await self._collector.stop()
+        await self._dispatcher.stop()
+        await self._log.stop()
+        await self._control.stop()
+        _LOG.info("stopped", exit_code=self._exit_code)
+
+    # Re-loading ----------------------------------------------------------------------------------------------
+
+    async def reload(self) -> Sequence[str]:
+        """Read the file again and go over to it; returns what changed, in words.
+
+        Raises:
+            ConfigError: it is refused; the running configuration stays.
+        """
+        loaded = await asyncio.to_thread(settings.load_or_default, self._config_path, self.data)
+        bound, faults = self._bind(loaded)
+        changes = _needs_restart(self.config, loaded.config)
+        changes += _changed_sources(self.config.sources, loaded.config.sources)
+        self._loaded, self._bound, self._plugin_faults = loaded, bound, faults
+        logs.setup(loaded.config.logs.level, loaded.config.logs.format)
+        self._collector.apply(loaded.config)
+        changes += await self._dispatcher.apply(loaded.config, bound)
+        await self._start_listeners()
+        _LOG.info("reloaded", changes="; ".join(changes) or "none")
+        return changes + [f"not started: {fault}" for fault in self.faults()]
+
+    async def _reload_on_signal(self) -> None:
+        try:
+            await self.reload()
+        except ConfigError as error:
+            _LOG.error("reload_refused", error=str(error), kept="the running configuration")
+
+    def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], list[str]]:
+        self._shelf.look(loaded.config.plugins.folders)
+        base = Path() if self._config_path is None else self._config_path.parent
+        return bind(self._shelf, loaded, base)
+
+    # What the admin API asks of the process ------------------------------------------------------------------
+
+    def sources(self) -> Mapping[str, SourceConfig]:
+        """The sources as they are configured now."""
+        return self.config.sources
+
+    def configured(self) -> Mapping[str, str]:
+        """Configured destination -> its plug-in."""
+        return {name: destination.plugin for name, destination in self.config.destinations.items()}
+
+    def faults(self) -> Sequence[str]:
+        """Parts that did not start, in words; any thread."""
+        return self._start_faults + self._plugin_faults
+
+    def _health(self) -> tuple[int, str]:
+        report = health.report(
+            str(self._log.failed or ""), self._log.stats(), self._dispatcher.status(), self.faults()
+        )
+        return report.status, "\n".join([report.health, *report.sick])
+
+    def _readiness(self) -> tuple[int, str]:
+        destinations, stats = self._dispatcher.status(), self._log.stats()
+        report = health.report(str(self._log.failed or ""), stats, destinations, self.faults())
+        words = health.unready(report, stats, destinations) + list(self.faults())
+        return (503, "\n".join(["not ready", *words])) if words else (200, "ready")
+
+
+def _version() -> str:
+    try:
+        return version("sternpost")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _not_listening(part: str, address: str, error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return f"{part}: cannot listen on {address}: {error.strerror or error}; the rest runs without it"
+    holder = holder_of(address)
+    return (
+        f"{part}: {address} is taken by {holder or 'another process'}; the rest runs without it. "
+        "Stop that process or choose another `listen`, then re-load with SIGHUP or restart"
+    )
+
+
+def _needs_restart(old: Config, new: Config) -> list[str]:
+    tables = ("collect", "control", "wal", "outbound")
+    changed = [name for name in tables if getattr(old, name) != getattr(new, name)]
+    return [f"[{name}] changed; it takes effect at the next start" for name in changed]
+
+
+def _changed_sources(old: Mapping[str, SourceConfig], new: Mapping[str, SourceConfig]) -> list[str]:
+    words = [f"source {name} removed" for name in old if name not in new]
+    words += [f"source {name} added" for name in new if name not in old]
+    return words + [f"source {name} changed" for name in new if name in old and old[name] != new[name]]

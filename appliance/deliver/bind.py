@@ -1,0 +1,89 @@
+"""Brings configured destinations and plug-in files together: what can run, and every reason why something cannot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.core.errors import ConfigError, Fault, PluginFault
+from appliance.core.settings import Loaded
+from appliance.core.tables import did_you_mean
+from appliance.deliver.dispatcher import Bound
+from appliance.deliver.plugins import (
+    Plugin,
+    build_config,
+    discover,
+    effective_limits,
+    load_plugin,
+    options_faults,
+    plugin_folders,
+)
+
+
+class Shelf:
+    """The plug-in files there are; a file is executed once, and again when it has changed.
+
+    Args:
+        data: the data folder, whose `plugins` is searched first.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._found: dict[str, Path] = {}
+        self._loaded: dict[Path, tuple[tuple[int, int], Plugin]] = {}
+
+    def look(self, folders: Sequence[Path]) -> None:
+        """Find out which files there are now."""
+        self._found = discover(plugin_folders(self._data, folders))
+
+    @property
+    def names(self) -> list[str]:
+        """Of all plug-ins found."""
+        return list(self._found)
+
+    def take(self, name: str) -> Plugin:
+        """The plug-in of this name, which must be one of `names`.
+
+        Raises:
+            PluginFault: its file cannot be used.
+        """
+        path = self._found[name]
+        about = path.stat()
+        mark = (about.st_mtime_ns, about.st_size)
+        known = self._loaded.get(path)
+        if known is None or known[0] != mark:
+            known = self._loaded[path] = (mark, load_plugin(path))
+        return known[1]
+
+
+def bind(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], list[str]]:
+    """Every destination with its plug-in, and in words those whose plug-in file is broken: they wait, the others run.
+
+    Args:
+        base: folder that relative paths in options start from.
+
+    Raises:
+        ConfigError: a plug-in is not there, or options do not suit it; every fault is listed.
+    """
+    bound: dict[str, Bound] = {}
+    broken: list[str] = []
+    faults: list[Fault] = []
+    for name, destination in loaded.config.destinations.items():
+        path = ("destinations", name)
+        if destination.plugin not in shelf.names:
+            hint = did_you_mean(destination.plugin, shelf.names) or f"known: {', '.join(sorted(shelf.names))}"
+            faults.append(loaded.fault((*path, "plugin"), f'there is no plug-in "{destination.plugin}"', hint))
+            continue
+        try:
+            plugin = shelf.take(destination.plugin)
+            wrong = options_faults(
+                plugin, destination.options, path=path, file=loaded.file, line_of=loaded.line_of, base=base
+            )
+            faults += wrong
+            if not wrong:
+                options = build_config(plugin, destination.options, base, name)
+                effective_limits(plugin, options, destination)
+                bound[name] = Bound(destination, plugin, options)
+        except (PluginFault, OSError) as error:
+            broken.append(f"destination {name}: {error}; its events are kept in the log")
+    if faults:
+        raise ConfigError(sorted(faults, key=lambda fault: fault.line))
+    return bound, broken
