@@ -55,8 +55,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
     Keys without a default come first. Types: str, int, float, bool, `Url`, `Path`, `Secret` (given as `env:NAME` or
     `file:PATH`), `Bytes` ("4 MiB"), `Seconds` ("30s"), `Count`, `Literal[...]`, lists and dicts of them, another
-    Config as a table, and any of them `| None`. Treat it as read-only. A ValueError from `__post_init__` is a readable fault too.
-    The names of the host's own keys (`plugin`, `sources`, `retry`, `timeout`, ...) are refused.
+    Config as a table, and any of them `| None`. A ValueError from `__post_init__` is a readable fault too. Treat it as
+    read-only. The names of the host's own keys (`plugin`, `sources`, `retry`, `timeout`, ...) are refused.
     """
 
 
