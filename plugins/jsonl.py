@@ -5,8 +5,9 @@ after a restart and followed by a new one when it reaches `rotate_bytes` or `rot
 
 With `zstd` files are named `.jsonl.zst`; every batch is a zstd frame of its own, and `zstdcat` reads the whole file.
 
-A batch is written whole or not at all. What a crash leaves half written at the end of a file is cut off when the
-folder is opened next; those events have not been settled, so they come again. A file that somebody moves or deletes is
+A batch that cannot be written is cut off again, so that a file never holds half of one. What a crash leaves of a line
+or frame at the end of a file is cut off when the folder is opened next; a batch that a crash has interrupted has not
+been settled, so its events come again. A file that somebody moves or deletes is
 followed by a new one. Nobody else may write to these files; each is locked by the one that writes it.
 """
 
@@ -200,7 +201,7 @@ class Files:
 
 
     def _set_aside(self, file: int, path: Path, end: int, size: int) -> None:
-        """Keep what is cut where it is more than one torn batch: then not a crash, but the disk has damaged the file."""
+        """Keep what is cut, where it is more than one torn line or frame: then the disk has damaged the file."""
         cut = os.pread(file, size - end, end)
         if (_ZSTD_MAGIC in cut[4:]) if self._config.zstd else (b"\n" in cut):
             path.with_name(path.name + ".torn").write_bytes(cut)
