@@ -67,9 +67,7 @@ def matching(store: DeadStore, query: Query, now_ms: int) -> Matching:
 
 
 def _matching(store: DeadStore, query: Query, now_ms: int, after_id: int) -> Iterator[DeadLetter]:
-    destination = query.only("dest")
-    criteria = DeadFilter(destination=destination) if destination else None
-    while letters := store.dead_letters(criteria, after_id, READ_LETTERS):
+    while letters := store.dead_letters(None, after_id, READ_LETTERS):
         for letter in letters:
             if query.matches(DeadSubject(letter, now_ms)):
                 yield letter

@@ -68,13 +68,6 @@ class Query:
         """Whether all terms hold."""
         return all(term.holds(subject) for term in self._terms)
 
-    def only(self, key: str) -> str:
-        """The one value that `key` must have, where the filter says so without `*`; else ""."""
-        for term in self._terms:
-            if term.key == key and not term.negated and len(term.literals) == 1 and "*" not in term.literals[0]:
-                return term.literals[0]
-        return ""
-
     def __bool__(self) -> bool:
         return bool(self._terms)
 

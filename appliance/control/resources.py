@@ -62,7 +62,7 @@ class Resources:
     def _unready(self) -> list[str]:
         health = self.health_now()
         stats = None if self._parts.log.failed else self._parts.log.stats()
-        return unready(health, stats, self._parts.dispatcher.status())
+        return unready(health, stats, self._parts.dispatcher.status()) + list(self._parts.host.faults())
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
@@ -202,7 +202,9 @@ class Resources:
         """Where one event is."""
         source = request.query.get("source") or None
         tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms())
-        return json_reply(await self._parts.blocking(tracer.trace, request.match_info["message_id"], source))
+        every = request.query.get("all") == "1"
+        traced = await self._parts.blocking(tracer.trace, request.match_info["message_id"], source, every=every)
+        return json_reply(traced)
 
     async def audit(self, request: web.Request) -> web.Response:
         """The newest entries of the audit trail."""

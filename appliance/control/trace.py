@@ -17,7 +17,7 @@ from appliance.wal.log import DamagedBlock, Log
 from appliance.wal.types import DeadLetter, Found, HeldJob, Progress
 
 FOUND_MAX = 20
-"""Events of one messageId that are shown; each source may have one, and old ones may stand beside newer ones."""
+"""Events of one messageId that are shown, where all are asked for: each source may have one."""
 HELD_JOBS_MAX = 1_000
 REFUSED_SCAN_MAX = 20_000
 AHEAD_SCAN_S = 1.0
@@ -72,9 +72,9 @@ class Tracer:
         self._progress = log.destinations()
         self._letters: dict[tuple[str, int], DeadLetter] = {}
 
-    def trace(self, message_id: str, source: str | None = None) -> Trace:
-        """All events of this messageId, of one source where it is given."""
-        found = self._log.find(message_id, source)[:FOUND_MAX]
+    def trace(self, message_id: str, source: str | None = None, *, every: bool = False) -> Trace:
+        """The newest event of this messageId, of one source where it is given; `every` looks through the whole log."""
+        found = self._log.find(message_id, source, FOUND_MAX if every else 1)
         known = {item.sequence for item in found}
         dead = self._dead(message_id, source)
         self._letters = {(letter.destination, letter.sequence): letter for letter in dead}

@@ -1,0 +1,214 @@
+"""Talks to the running process: finds it in the data folder, sends its token, turns its errors into clear ones."""
+
+import argparse
+import getpass
+import http.client
+import json
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from appliance.cli import output
+from appliance.cli.output import CommandError
+
+CONTROL_FILE = "control.json"
+TOKEN_FILE = "admin.token"
+TIMEOUT_S = 60.0
+LINE_BYTES_MAX = 64 << 20
+_CODES = {400: 2, 404: 1, 409: 1}
+
+
+class NoProcess(CommandError):
+    """Nothing runs on this data folder; exit code 4."""
+
+    def __init__(self, data: Path, why: str) -> None:
+        next_step = "start one with `sternpost run`, or name its folder with --data"
+        super().__init__(f"no process is running on {data} ({why})", next_step, 4)
+
+
+class Client:
+    """A connection to one process's admin API.
+
+    Args:
+        url: of the admin listener.
+        token: the admin token.
+        certificate: PEM file to trust, for https.
+    """
+
+    def __init__(self, url: str, token: str, certificate: str = "") -> None:
+        self.url, self._token, self._certificate = url, token, certificate
+        self._user = _user()
+
+    def get(self, path: str, **query: object) -> Any:
+        """The JSON of a resource.
+
+        Raises:
+            CommandError: the process says no, or cannot be reached.
+        """
+        return self._json("GET", path, query)
+
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
+        """The JSON that an action answers with. Errors as `get`."""
+        return self._json("POST", path, {}, json.dumps(body or {}).encode())
+
+    def stream(self, path: str, **query: object) -> Iterator[bytes]:
+        """The lines of a resource as they come, without their line ends. Errors as `get`."""
+        connection, reply = self._open("GET", path, query, None, timeout_s=TIMEOUT_S)
+        try:
+            while line := reply.readline(LINE_BYTES_MAX):
+                yield line.rstrip(b"\r\n")
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandError(f"the process went away: {str(error) or type(error).__name__}", code=4) from None
+        finally:
+            connection.close()
+
+    def _json(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Any:
+        connection, reply = self._open(method, path, query, body, timeout_s=TIMEOUT_S)
+        try:
+            return json.loads(reply.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise CommandError(f"the answer broke off: {error}", "look again with `sternpost status`") from None
+        finally:
+            connection.close()
+
+    def _open(
+        self, method: str, path: str, query: Mapping[str, object], body: bytes | None, *, timeout_s: float
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        given = {key: value for key, value in query.items() if value not in (None, "")}
+        target = path + (f"?{urlencode(given)}" if given else "")
+        headers = {"Authorization": f"Bearer {self._token}", "X-Sternpost-User": self._user}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection = self._connection(timeout_s)
+        try:
+            connection.request(method, target, body, headers)
+            reply = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise CommandError(
+                f"the process at {self.url} does not answer: {str(error) or type(error).__name__}",
+                "is it still running? `sternpost run` starts one", 4,
+            ) from None
+        if reply.status >= 400:
+            failure = reply.read(1 << 20)
+            connection.close()
+            raise _refusal(reply.status, failure)
+        return connection, reply
+
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        host, port = parts.hostname or "127.0.0.1", parts.port
+        if parts.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+        context = ssl.create_default_context(cafile=self._certificate or None)
+        if self._certificate:
+            # The process's own certificate, read from its own data folder, proves more than a name would.
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+
+
+def find(data: Path) -> Client:
+    """The client of the process that runs on a data folder.
+
+    Raises:
+        NoProcess: none does.
+    """
+    client = running(data)
+    if client is None:
+        raise NoProcess(data, "it has no control.json" if data.is_dir() else "there is no such folder")
+    return client
+
+
+def running(data: Path) -> Client | None:
+    """The client of the process on a data folder; None where none runs.
+
+    Raises:
+        CommandError: one runs, but its token cannot be read.
+    """
+    try:
+        found = json.loads((data / CONTROL_FILE).read_bytes())
+        url, pid = str(found["url"]), int(found["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not (_alive(pid) and _listens(url)):
+        return None
+    try:
+        token = (data / TOKEN_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{data / TOKEN_FILE} cannot be read: {error}", "run this as the user who runs it") from None
+    return Client(url, token, str(found.get("certificate") or ""))
+
+
+def confirmed(args: argparse.Namespace, question: str) -> bool:
+    """Whether to go on: `--yes`, or yes to the question on a terminal.
+
+    Raises:
+        CommandError: nobody can be asked (exit code 2).
+    """
+    if args.yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CommandError(f"{question} Nothing was done.", "repeat with --yes", 2)
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was done", file=sys.stderr)
+    return False
+
+
+def segment(text: str) -> str:
+    """Text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def printed(args: argparse.Namespace, answer: Any, text: Callable[[Any], str]) -> int:
+    """Print an answer as JSON or as text; exit code 0."""
+    if args.json:
+        output.print_json(answer)
+    else:
+        print(text(answer))
+    return 0
+
+
+def _refusal(status: int, body: bytes) -> CommandError:
+    try:
+        error = json.loads(body)["error"]
+        message, next_step = str(error["message"]), str(error.get("next", ""))
+    except (ValueError, KeyError, TypeError):
+        message, next_step = f"the process answered HTTP {status}", ""
+    if status == 401:
+        next_step = "does control.json belong to another process? Stop it, or name the right folder with --data"
+    return CommandError(message, next_step, _CODES.get(status, 1))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _listens(url: str) -> bool:
+    """Whether anybody listens; after a crash the file may name a process id that now belongs to somebody else."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=2.0):
+            return True
+    except OSError:
+        return False
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser().encode("ascii", "replace").decode()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -1,0 +1,174 @@
+"""`sternpost dead`: list, show, requeue, purge or export dead letters."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.cli.frame import add_json
+
+if TYPE_CHECKING:
+    from appliance.cli.client import Client
+
+PAGE = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "filters (all must match):\n"
+        "  dest:crm code:400 type:track user:u1 event:\"Order*\" source:web stage:deliver id:MESSAGE_ID age:>1h\n"
+        "  a word without a key is looked for in reason, sample and payload; everything: age:>0s\n\n"
+        "requeue and purge say how many letters they are about and ask; --yes skips the question. If the number has\n"
+        "changed in between, nothing is done."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
+    listing = commands.add_parser("list", help="list dead letters, oldest first")
+    _add_filter(listing)
+    listing.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (default: 50)")
+    listing.add_argument("--after", type=int, default=0, metavar="ID", help="only those above this id")
+    add_json(listing)
+    show = commands.add_parser("show", help="show one: reason, what was sent, what came back, the event")
+    show.add_argument("id", type=int)
+    add_json(show)
+    for name, words in (("requeue", "deliver them again, in order"), ("purge", "delete them for good")):
+        command = commands.add_parser(name, help=words)
+        _add_filter(command)
+        command.add_argument("--id", type=int, action="append", default=[], metavar="ID", help="this one; repeatable")
+        command.add_argument("--yes", action="store_true", help="do not ask")
+        command.add_argument("--expect", type=int, metavar="N", help="do it only if there are exactly N")
+        add_json(command)
+    export = commands.add_parser("export", help="write them as JSON lines, payloads included")
+    _add_filter(export)
+    export.add_argument("--output", "-o", type=Path, metavar="FILE", help="write to FILE (default: standard output)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from appliance.cli import client
+
+    process = client.find(args.data)
+    actions = {"list": _list, "show": _show, "requeue": _act, "purge": _act, "export": _export}
+    return actions[args.action](process, args)
+
+
+def _add_filter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="FILTER", help="only letters that match all of these")
+    parser.add_argument("--filter", default="", metavar="FILTER", help="the same as one text")
+
+
+def _query(args: argparse.Namespace) -> str:
+    from appliance.cli.words import filter_text
+
+    return filter_text(args.filter, args.words)
+
+
+def _list(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import output, text
+
+    query = _query(args)
+    page = process.get("/v1/dead", query=query, after=args.after, limit=max(1, args.limit))
+    if args.json:
+        output.print_json(page)
+        return 0
+    letters = page["dead"]
+    if not letters:
+        print("no dead letters" + (" match" if query else ""))
+        return 0
+    rows = [
+        (
+            letter["id"], text.moment(letter["buried_ms"]), text.plain(letter["destination"]),
+            f"{letter['type']} {text.plain(letter['event'], 40)}".rstrip(),
+            text.plain(letter["user_id"] or letter["anonymous_id"], 40), letter["attempts"],
+            text.plain(letter["reason"], 80),
+        )
+        for letter in letters
+    ]
+    output.print_table(("ID", "SINCE", "DESTINATION", "EVENT", "PERSON", "ATTEMPTS", "REASON"), rows)
+    if page["after"]:
+        print(f"\nthere are more: --after {page['after']}", file=sys.stderr)
+    return 0
+
+
+def _show(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import output, text
+    from appliance.cli.output import styled
+
+    letter = process.get(f"/v1/dead/{args.id}")
+    if args.json:
+        output.print_json(letter)
+        return 0
+    print(styled(f"dead letter {letter['id']}", "bold"))
+    facts = {
+        "destination": letter["destination"], "reason": letter["reason"], "stage": letter["stage"],
+        "attempts": letter["attempts"], "first failed": text.moment(letter["first_failed_ms"]),
+        "given up": text.moment(letter["buried_ms"]), "message id": letter["message_id"],
+        "source": letter["source"], "collected": text.moment(letter["received_ms"]),
+        "person": letter["person"], "sequence": letter["sequence"],
+    }
+    for name, value in facts.items():
+        print(f"  {name + ':':<14} {text.plain(value, 500)}")
+    if letter["sample"]:
+        print(f"\n{styled('sent and received', 'bold')}\n{text.lines(letter['sample'])}")
+    print(f"\n{styled('event', 'bold')}\n{text.lines(json.dumps(letter['payload'], indent=2, ensure_ascii=False))}")
+    return 0
+
+
+def _act(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client, output, text
+
+    query = _query(args)
+    if not query and not args.id:
+        raise output.CommandError("say which dead letters", 'by --id, or by a filter; all of them are "age:>0s"', 2)
+    if query and args.id:
+        raise output.CommandError("give ids or a filter, not both", "", 2)
+    expected, about = _expected(process, query, args)
+    if expected == 0:
+        return client.printed(args, {"done": args.action, "count": 0}, lambda _: "no dead letters match")
+    words = {"requeue": "Deliver", "purge": "Delete for good"}[args.action]
+    letters = text.count(expected, "dead letter")
+    if not client.confirmed(args, f"{words} {letters}{about}{' again' if args.action == 'requeue' else ''}?"):
+        return 1
+    answer = process.post(f"/v1/dead/{args.action}", {"query": query, "ids": args.id, "expect": expected})
+    past = {"requeue": "are on their way again", "purge": "deleted"}[args.action]
+    return client.printed(args, answer, lambda done: f"{text.count(done['count'], 'dead letter')} {past}")
+
+
+def _expected(process: "Client", query: str, args: argparse.Namespace) -> tuple[int, str]:
+    """How many letters there are, and words about them."""
+    from appliance.cli import text
+
+    if args.id:
+        return (len(set(args.id)) if args.expect is None else args.expect), ""
+    found = process.get("/v1/dead/count", query=query)
+    about = (
+        f" of {text.count(found['people'], 'person', 'people')} at "
+        f"{text.count(found['destinations'], 'destination')}, the oldest since {text.moment(found['oldest_ms'])},"
+    )
+    return (found["count"] if args.expect is None else args.expect), about
+
+
+def _export(process: "Client", args: argparse.Namespace) -> int:
+    lines = _exported(process, _query(args))
+    if args.output is None:
+        for line in lines:
+            print(line)
+        return 0
+    count = 0
+    with args.output.open("w", encoding="utf-8") as opened:
+        for line in lines:
+            opened.write(line + "\n")
+            count += 1
+    print(f"{count} dead letters written to {args.output}", file=sys.stderr)
+    return 0
+
+
+def _exported(process: "Client", query: str) -> Iterator[str]:
+    after = 0
+    while True:
+        page = process.get("/v1/dead", query=query, after=after, limit=PAGE, full="1")
+        for letter in page["dead"]:
+            yield json.dumps(letter, ensure_ascii=False)
+        after = page["after"]
+        if not after:
+            return
