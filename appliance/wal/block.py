@@ -13,11 +13,17 @@
     48      8      received time of the last record
     56      8      log clock at the commit, ms
     64      8      position: bytes of all blocks ever appended before this one
-    72             one zstd level 1 frame: msgpack array of records, each an array in the field order of `Record`
+    72      8      events of all blocks ever appended before this one
+    80      16 n   digest of (source, messageId) of each record (`seen.py`)
+    80+16n         one zstd level 1 frame: msgpack array of records, each an array in the field order of `Record`
 
 All numbers are little-endian. CRC-32 comes from zlib, which Python carries; CRC-32C would detect the same at the
 price of one more dependency. The sequences stand in the header as well as in the key, so that a block can be found in
 a damaged file without its tree.
+
+The digests are what deduplication needs of a block at a start. A table of their own for them cost 29 KB more on the
+device per commit, measured: half of what a commit of 100 events takes. They move to such a table (`seen`) when their
+block is trimmed before its time in the window is up.
 """
 
 import struct
@@ -32,8 +38,9 @@ from appliance.core.errors import DamagedRecord
 from appliance.core.event import Record
 
 MAGIC = b"SPB1"
-HEADER_BYTES = 72
-_HEADER = struct.Struct("<4sIIIIIQQqqqQ")
+HEADER_BYTES = 80
+DIGEST_BYTES = 16
+_HEADER = struct.Struct("<4sIIIIIQQqqqQQ")
 _CHECKSUM = struct.Struct("<I")
 _RAW_BYTES_MAX = 1 << 30
 
@@ -58,12 +65,20 @@ class Header(NamedTuple):
     last_received_ms: int
     log_ms: int
     position: int
+    events_before: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole block."""
+        return HEADER_BYTES + DIGEST_BYTES * self.events + self.frame_bytes
 
 
-def encode(records: list[Record], log_ms: int, position: int) -> tuple[bytes, int]:
+def encode(
+    records: list[Record], digests: list[bytes], log_ms: int, position: int, events_before: int
+) -> tuple[bytes, int]:
     """The block's bytes and the size of the records before compression.
 
-    `records` is not empty and carries ascending sequences.
+    `records` is not empty and carries ascending sequences; `digests` has one for each.
     """
     compressor = getattr(_local, "compressor", None)
     if compressor is None:
@@ -71,10 +86,11 @@ def encode(records: list[Record], log_ms: int, position: int) -> tuple[bytes, in
     first, last = records[0], records[-1]
     packed = _encoder.encode(records)
     frame = compressor.compress(packed)
-    body = _HEADER.pack(
+    head = _HEADER.pack(
         MAGIC, 0, len(records), len(packed), len(frame), 0, first.sequence, last.sequence,
-        first.received_ms, last.received_ms, log_ms, position,
-    )[8:] + frame
+        first.received_ms, last.received_ms, log_ms, position, events_before,
+    )
+    body = b"".join((head[8:], *digests, frame))
     return b"".join((MAGIC, _CHECKSUM.pack(zlib.crc32(body)), body)), len(packed)
 
 
@@ -92,6 +108,11 @@ def header(value: bytes | memoryview) -> Header:
     return fields
 
 
+def digests(value: bytes | memoryview, fields: Header) -> bytes:
+    """The digests, one after the other; the checksum is not verified, a wrong one forgets an id and can do no more."""
+    return bytes(value[HEADER_BYTES : HEADER_BYTES + DIGEST_BYTES * fields.events])
+
+
 def records_bytes(value: bytes | memoryview) -> tuple[Header, bytes]:
     """The header and the records' msgpack, the checksum verified.
 
@@ -99,14 +120,13 @@ def records_bytes(value: bytes | memoryview) -> tuple[Header, bytes]:
         DamagedRecord: the bytes are not those that were written.
     """
     fields = header(value)
-    end = HEADER_BYTES + fields.frame_bytes
-    if len(value) != end or zlib.crc32(value[8:]) != fields.checksum:
+    if len(value) != fields.bytes or zlib.crc32(value[8:]) != fields.checksum:
         raise DamagedRecord(f"the block at sequence {fields.first_sequence} does not match its checksum")
     decompressor = getattr(_local, "decompressor", None)
     if decompressor is None:
         decompressor = _local.decompressor = zstandard.ZstdDecompressor()
     try:
-        packed: bytes = decompressor.decompress(value[HEADER_BYTES:], max_output_size=fields.raw_bytes)
+        packed: bytes = decompressor.decompress(value[-fields.frame_bytes :], max_output_size=fields.raw_bytes)
     except zstandard.ZstdError as error:
         raise DamagedRecord(f"the block at sequence {fields.first_sequence} cannot be decompressed: {error}") from None
     return fields, packed

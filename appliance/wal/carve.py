@@ -69,7 +69,7 @@ def _places(fd: int) -> Iterator[Place]:
 
 def _block_at(fd: int, at: int) -> Place | None:
     try:
-        size = block.HEADER_BYTES + block.header(os.pread(fd, block.HEADER_BYTES, at)).frame_bytes
+        size = block.header(os.pread(fd, block.HEADER_BYTES, at)).bytes
         fields, _ = block.records_bytes(os.pread(fd, size, at))
     except (DamagedRecord, OSError):
         return None

@@ -14,6 +14,8 @@ class Ends(Protocol):
     next_sequence: int
     """Never given twice, not even when the commit fails: a gap is legal."""
     position: int
+    events: int
+    """Events ever committed."""
     clock: LogClock
 
 
@@ -30,10 +32,12 @@ class Group:
             self.ids += ticket.ids
             self.refused += ticket.refused or ()
         self.log_ms = ends.clock.now_ms()
-        self.value, self.raw_bytes = block.encode(records, self.log_ms, ends.position) if records else (b"", 0)
+        self.value, self.raw_bytes = b"", 0
+        if records:
+            self.value, self.raw_bytes = block.encode(records, self.ids, self.log_ms, ends.position, ends.events)
         refused_bytes = sum([len(one.body) for one in self.refused])
         self.event_bytes = sum([len(record.raw) for record in records])
-        self.bytes = len(self.value) + 16 * len(self.ids) + refused_bytes
+        self.bytes = len(self.value) + refused_bytes
 
 
 def prepare(tickets: list[Ticket], ends: Ends) -> tuple[Group | None, list[tuple[Ticket, Exception]]]:

@@ -100,7 +100,7 @@ class Inbox:
         change.future.set_exception(self._closed)
 
     def take(self, wake_s: float) -> Work:
-        """Wait for work, at most until `wake_s` (monotonic seconds; infinity: for ever); in call order, up to a group."""
+        """Wait for work, at most until `wake_s` (monotonic seconds; infinity: for ever); in call order."""
         with self._lock:
             while not self._stopping:
                 now_s = time.monotonic()

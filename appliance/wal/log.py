@@ -210,7 +210,7 @@ class Log:
         if low is None:
             low = self._state.lows.get(destination, 0)
         return self._reader.backlog(
-            low, self._state.last_sequence, self._state.position, self._state.clock.now_ms()
+            low, self._state.events, self._state.position, self._state.clock.now_ms()
         )
 
     def held_size(self, destination: str) -> tuple[int, int]:

@@ -103,14 +103,14 @@ class Reader:
         self._cache.put(found, fields.raw_bytes)
         return found
 
-    def backlog(self, low: int, last: int, end_position: int, now_ms: int) -> Backlog:
-        """What lies above `low` in a log that ends at sequence `last` and position `end_position`."""
+    def backlog(self, low: int, end_events: int, end_position: int, now_ms: int) -> Backlog:
+        """What lies above `low` in a log that has ever had so many events and bytes."""
         with self._store.env.begin(buffers=True) as txn, txn.cursor(self._store.tables.blocks) as cursor:
             fields = _header(cursor.value()) if _seek(cursor, low) else None
             first = _first(cursor) if fields else 0
         if fields is None:
             return Backlog(0, 0, 0)
-        events = max(last - max(low, first - 1), 0)
+        events = max(end_events - fields.events_before - max(low + 1 - first, 0), 0)
         return Backlog(events, max(end_position - fields.position, 0), max(now_ms - fields.log_ms, 0))
 
     def sequence_at(self, received_ms: int, last: int) -> int:

@@ -5,6 +5,7 @@ stay for `retention`, unless the budget is nearly spent: then a replay's wish yi
 go only under `on_full = "drop_oldest"`, counted and audited. The newest block always stays: the log goes on from it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import lmdb
@@ -17,6 +18,9 @@ from appliance.wal.types import Audit
 _BLOCKS_MAX = 64
 """Blocks per transaction: each may cost a read from a cold disk, and events wait behind it."""
 _BLOCKS_MAX_PRESSED = 2048
+
+
+KeepIds = Callable[[bytes, block.Header], None]
 
 
 class Wanted(NamedTuple):
@@ -43,8 +47,10 @@ class Trimmed(NamedTuple):
     """Commit time of the oldest block left, where that block is delivered: it is next; None otherwise."""
 
 
-def trim(txn: "lmdb.Transaction[bytes]", store: Store, wanted: Wanted, audits: list[Audit]) -> Trimmed:
-    """Delete the blocks that may go, oldest first."""
+def trim(
+    txn: "lmdb.Transaction[bytes]", store: Store, wanted: Wanted, keep_ids: KeepIds, audits: list[Audit]
+) -> Trimmed:
+    """Delete the blocks that may go, oldest first; `keep_ids` sees each before it goes."""
     bound = _BLOCKS_MAX_PRESSED if wanted.need_bytes > 0 else _BLOCKS_MAX
     count = size = dropped = dropped_bytes = first_dropped = last_dropped = 0
     with txn.cursor(store.tables.blocks) as cursor:
@@ -62,6 +68,7 @@ def trim(txn: "lmdb.Transaction[bytes]", store: Store, wanted: Wanted, audits: l
             if not delivered:
                 first_dropped, last_dropped = first_dropped or first, fields.last_sequence
                 dropped, dropped_bytes = dropped + fields.events, dropped_bytes + len(value)
+            keep_ids(value, fields)
             count, size = count + 1, size + page_bytes(len(value), store.page_bytes)
             there = cursor.delete() and bool(cursor.key())
         else:
@@ -81,5 +88,5 @@ def _header(value: bytes, first: int) -> block.Header:
     try:
         return block.header(value)
     except DamagedRecord:
-        # A damaged block goes with its neighbours: as if it were one event, committed long ago.
-        return block.Header(block.MAGIC, 0, 1, 0, 0, 0, first, first, 0, 0, 0, 0)
+        # A damaged block goes with its neighbours: as if it were empty and committed long ago.
+        return block.Header(block.MAGIC, 0, 0, 0, 0, 0, first, first, 0, 0, 0, 0, 0)

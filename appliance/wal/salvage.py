@@ -15,7 +15,7 @@ import lmdb
 import msgspec
 
 from appliance.core.errors import DamagedRecord
-from appliance.wal import block, carve, child, held, keys, progress, rows
+from appliance.wal import block, carve, child, held, keys, progress, rows, seen
 from appliance.wal.store import Store
 from appliance.wal.types import HeldJob
 
@@ -60,14 +60,16 @@ def salvage(aside: Path, store: Store) -> Salvaged:
 def _take_blocks(data: Path, store: Store) -> int:
     """Put the blocks into the store; returns how many events they hold."""
     found = carve.carve(data)
-    events = position = 0
+    events = position = before = 0
     with data.open("rb") as file:
         for start in range(0, len(found.kept), _BATCH):
             with store.env.begin(write=True) as txn:
                 for place in found.kept[start : start + _BATCH]:
                     value = carve.read(file.fileno(), place)
                     txn.put(keys.number_key(place.first_sequence), value, db=store.tables.blocks)
-                    events, position = events + block.header(value).events, block.header(value).position + len(value)
+                    fields = block.header(value)
+                    events, position = events + fields.events, fields.position + len(value)
+                    before = fields.events_before + fields.events
         with store.env.begin(write=True) as txn:
             lows = [one.low for one in progress.all_progress(txn, store.tables).values()]
             last = found.kept[-1].last_sequence if found.kept else 0
@@ -77,9 +79,9 @@ def _take_blocks(data: Path, store: Store) -> int:
                 for record in records:
                     sequence += 1
                     record.sequence = sequence
-                value, _ = block.encode(records, header.log_ms, position)
+                value, _ = block.encode(records, seen.digests(records), header.log_ms, position, before)
                 txn.put(keys.number_key(records[0].sequence), value, db=store.tables.blocks)
-                events, position = events + len(records), position + len(value)
+                events, position, before = events + len(records), position + len(value), before + len(records)
             store.set_meta(txn, "next_sequence", sequence + 1)
     return events
 

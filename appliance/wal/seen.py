@@ -1,11 +1,12 @@
 """Deduplication: which (source, messageId) were committed lately.
 
-In memory a set of 16-byte digests, forgotten in order of arrival; on disk one row per block:
+In memory a set of 16-byte digests, forgotten in order of arrival; on disk within each block. What a block is trimmed
+with while its ids are still to be known goes to the table `seen`:
 
     key    first sequence of the block, u64 big-endian
-    value  log clock at the commit, ms, u64 little-endian; then 16 bytes per id
+    value  log clock at the commit, ms, u64 little-endian; events ever committed before the block, u64; 16 bytes per id
 
-The rows carry no checksum: a bit flipped in a digest forgets one id and can do no more.
+Its rows carry no checksum: a bit flipped in a digest forgets one id and can do no more.
 The window holds at least `ids_min` ids and at least `window_ms`, whichever is more, and never more than `ids_max`.
 """
 
@@ -17,9 +18,11 @@ from hashlib import blake2b
 import lmdb
 
 from appliance.core.event import Record
+from appliance.wal import block, keys
+from appliance.wal.block import DIGEST_BYTES
+from appliance.wal.store import Tables
 
-DIGEST_BYTES = 16
-_TIME = struct.Struct("<Q")
+_ROW = struct.Struct("<QQ")
 _CHUNK_IDS = 4096
 _CHUNK_MS = 60_000
 
@@ -34,38 +37,15 @@ def digest(source: str, message_id: str) -> bytes:
     return blake2b(f"{source}\0{message_id}".encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def pack_row(log_ms: int, ids: Iterable[bytes]) -> bytes:
-    """A row's value."""
-    return _TIME.pack(log_ms) + b"".join(ids)
-
-
-def row_ms(value: bytes | memoryview) -> int:
-    """When a row's ids were committed, on the log clock."""
-    log_ms: int = _TIME.unpack_from(value)[0]
-    return log_ms
-
-
-def row_ids(value: bytes) -> list[bytes]:
-    """A row's ids."""
-    return [value[at : at + DIGEST_BYTES] for at in range(_TIME.size, len(value), DIGEST_BYTES)]
-
-
-def row_count(value: bytes | memoryview) -> int:
-    """How many ids a row has."""
-    return (len(value) - _TIME.size) // DIGEST_BYTES
-
-
 class Bounds:
     """When an id may be forgotten."""
 
     def __init__(self, ids_min: int, ids_max: int, window_ms: int) -> None:
         self.ids_min, self.ids_max, self.window_ms = min(ids_min, ids_max), ids_max, window_ms
 
-    def surplus(self, count: int, oldest: int, oldest_ms: int, now_ms: int) -> bool:
-        """Whether the oldest `oldest` of `count` ids, the youngest of them committed at `oldest_ms`, may go."""
-        if count > self.ids_max:
-            return True
-        return count - oldest >= self.ids_min and now_ms - oldest_ms > self.window_ms
+    def surplus(self, newer: int, own: int, committed_ms: int, now_ms: int) -> bool:
+        """Whether `own` ids, committed at `committed_ms` and followed by `newer` younger ones, may be forgotten."""
+        return newer + own > self.ids_max or (newer >= self.ids_min and now_ms - committed_ms > self.window_ms)
 
 
 class Window:
@@ -99,43 +79,59 @@ class Window:
 
     def _may_forget(self, now_ms: int) -> bool:
         # A chunk's last id is no younger than the next chunk's first.
-        return self._bounds.surplus(len(self._ids), len(self._chunks[0][1]) // DIGEST_BYTES, self._chunks[1][0], now_ms)
+        own = len(self._chunks[0][1]) // DIGEST_BYTES
+        return self._bounds.surplus(len(self._ids) - own, own, self._chunks[1][0], now_ms)
 
     def _forget(self, chunk: bytearray) -> None:
-        forgotten = bytes(chunk)
-        self._ids.difference_update([forgotten[at : at + 16] for at in range(0, len(forgotten), DIGEST_BYTES)])
+        self._ids.difference_update(_split(bytes(chunk)))
 
 
 class SeenRows:
     """The ids on disk; the writer thread's."""
 
-    def __init__(self, table: "lmdb._Database", bounds: Bounds) -> None:
-        self._table, self._bounds = table, bounds
-        self.count = 0
-        """Ids in the table."""
+    def __init__(self, tables: Tables, bounds: Bounds) -> None:
+        self._tables, self._bounds = tables, bounds
 
-    def load(self, txn: "lmdb.Transaction[bytes]", window: Window) -> None:
-        """Fill the window from the table."""
-        with txn.cursor(self._table) as cursor:
+    def load(self, txn: "lmdb.Transaction[bytes]", window: Window, events: int, now_ms: int) -> None:
+        """Fill the window: rows of trimmed blocks first, then blocks, as far back as the bounds ask; oldest first."""
+        lots: list[tuple[int, bytes]] = []
+        with txn.cursor(self._tables.blocks) as cursor:
+            for _, value in cursor.iterprev():
+                fields = block.header(value)
+                newer = events - fields.events_before - fields.events
+                if self._bounds.surplus(newer, fields.events, fields.log_ms, now_ms):
+                    break
+                lots.append((fields.log_ms, block.digests(value, fields)))
+        with txn.cursor(self._tables.seen) as cursor:
             for _, value in cursor:
-                self.count += row_count(value)
-                window.add(row_ids(value), row_ms(value))
+                window.add(_split(value[_ROW.size :]), _ROW.unpack_from(value)[0])
+        for log_ms, ids in reversed(lots):
+            window.add(_split(ids), log_ms)
 
-    def trim(self, txn: "lmdb.Transaction[bytes]", count: int, now_ms: int, rows_max: int) -> tuple[int, bool]:
-        """Drop rows that hold surplus ids, oldest first, at most `rows_max`.
+    def keep(
+        self, txn: "lmdb.Transaction[bytes]", value: bytes, fields: block.Header, events: int, now_ms: int
+    ) -> None:
+        """A block is trimmed: keep its ids where the window still wants them."""
+        newer = events - fields.events_before - fields.events
+        if not self._bounds.surplus(newer, fields.events, fields.log_ms, now_ms):
+            row = _ROW.pack(fields.log_ms, fields.events_before) + block.digests(value, fields)
+            txn.put(keys.number_key(fields.first_sequence), row, db=self._tables.seen)
 
-        Returns:
-            How many ids of `count` are left, and whether there is more to drop.
-        """
-        with txn.cursor(self._table) as cursor:
+    def trim(self, txn: "lmdb.Transaction[bytes]", events: int, now_ms: int, rows_max: int) -> tuple[int, bool]:
+        """Drop rows whose ids may be forgotten, oldest first; returns how many, and whether there is more to drop."""
+        with txn.cursor(self._tables.seen) as cursor:
             there = cursor.first()
-            for _ in range(rows_max):
+            for dropped in range(rows_max):
                 if not there:
-                    return count, False
+                    return dropped, False
                 value = cursor.value()
-                oldest = row_count(value)
-                if not self._bounds.surplus(count, oldest, row_ms(value), now_ms):
-                    return count, False
-                count -= oldest
+                log_ms, before = _ROW.unpack_from(value)
+                own = (len(value) - _ROW.size) // DIGEST_BYTES
+                if not self._bounds.surplus(events - before - own, own, log_ms, now_ms):
+                    return dropped, False
                 there = cursor.delete() and bool(cursor.key())
-        return count, True
+        return rows_max, True
+
+
+def _split(ids: bytes) -> list[bytes]:
+    return [ids[at : at + DIGEST_BYTES] for at in range(0, len(ids), DIGEST_BYTES)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import lmdb
 
 from appliance.core.config import WalConfig
-from appliance.wal import held, progress, retention
+from appliance.wal import block, held, progress, retention
 from appliance.wal.budget import Budget
 from appliance.wal.clock import LogClock
 from appliance.wal.dead import Shelf
@@ -34,7 +34,6 @@ class Maintained(NamedTuple):
     worked: bool = False
     """It wrote something."""
     more: bool = False
-    seen_count: int = 0
     due_ms: int | None = None
 
 
@@ -45,10 +44,10 @@ class State:
         self.folder, self.store, self.clock = folder, store, clock
         self.last_sequence = newest.sequence
         self.next_sequence = newest.sequence + 1
-        self.position = newest.position
+        self.position, self.events = newest.position, newest.events
         self.figures, self.cache = Figures(), Cache(config.cache_bytes_max)
         bounds = Bounds(config.dedup_ids_min, config.dedup_ids_max, int(config.dedup_window * 1000))
-        self.seen, self.window = SeenRows(store.tables.seen, bounds), Window(bounds)
+        self.seen, self.window = SeenRows(store.tables, bounds), Window(bounds)
         disk = config.disk_bytes_max
         self.dead = Shelf(
             store, store.tables.dead, "dead", min(config.dead_bytes_max, disk // 4), int(config.dead_age_max * 1000)
@@ -64,7 +63,7 @@ class State:
         self.active: frozenset[str] | None = None
         with store.env.begin() as txn:
             self.budget = Budget(config, store.used_bytes(txn))
-            self.seen.load(txn, self.window)
+            self.seen.load(txn, self.window, self.events, clock.now_ms())
             self.lows = {name: one.low for name, one in progress.all_progress(txn, store.tables).items()}
             self.replay_lows = {name: one.low for name, one in progress.all_replays(txn, store.tables).items()}
             self.held = held.sizes(txn, store.tables)
@@ -99,27 +98,30 @@ class State:
         wanted = retention.Wanted(
             self._limit(effects), now_ms - self.retention_ms, need_bytes, need_bytes > 0 and self.budget.drop_oldest
         )
-        trimmed = retention.trim(txn, self.store, wanted, effects.audits)
-        seen_count, seen_more = self.seen.trim(txn, self.seen.count, now_ms, _SEEN_ROWS_MAX)
+
+        def keep_ids(value: bytes, fields: block.Header) -> None:
+            self.seen.keep(txn, value, fields, self.events, now_ms)
+
+        trimmed = retention.trim(txn, self.store, wanted, keep_ids, effects.audits)
+        forgotten, seen_more = self.seen.trim(txn, self.events, now_ms, _SEEN_ROWS_MAX)
         dues = [self.dead.expire(txn, now_ms, effects.audits), self.refused.expire(txn, now_ms, effects.audits)]
         if trimmed.oldest_ms is not None:
             dues.append(trimmed.oldest_ms + self.retention_ms)
         due_ms = min((due for due in dues if due is not None), default=None)
-        worked = bool(trimmed.blocks or effects.audits or seen_count != self.seen.count)
-        return Maintained(True, worked, trimmed.more or seen_more, seen_count, due_ms)
+        worked = bool(trimmed.blocks or effects.audits or forgotten)
+        return Maintained(True, worked, trimmed.more or seen_more, due_ms)
 
     def committed(self, group: Group | None, effects: Effects, maintained: Maintained, used_bytes: int) -> None:
         """Take over what a transaction brought."""
         now_ms = self.clock.now_ms()
         if maintained.ran:
-            self.seen.count = maintained.seen_count
             self._upkeep_ms = now_ms if maintained.more else now_ms + _PAUSE_MS
             due_ms = maintained.due_ms
             self.due_ms = now_ms if maintained.more else None if due_ms is None else max(due_ms, now_ms + _TIMER_MS)
         else:  # what was written may grow old before all else
             self.due_ms = max(min(self.due_ms or now_ms + _TIMER_MS, now_ms + _TIMER_MS), self._upkeep_ms)
         if group and group.records:
-            self.seen.count += len(group.ids)
+            self.events += len(group.records)
             self.position += len(group.value)
             self.last_sequence = group.records[-1].sequence
         self._merge(effects)

@@ -1,6 +1,6 @@
 """The LMDB environment: its tables, its identity, its size.
 
-    blocks    one block per commit (`block.py`)           seen      digests of (source, messageId), one row per block
+    blocks    one block per commit (`block.py`)           seen      digests of trimmed blocks (`seen.py`)
     progress  one row per destination                     replays   one row per replay under way
     held      one row per held job, with its payload      lanes     one row per held lane: its head and its size
     joined    lanes that go on as another                 skipped   ranges a destination did not wait for
@@ -116,11 +116,12 @@ class Store:
         clock_ms = self.meta_number(txn, "clock_ms")
         with txn.cursor(self.tables.blocks) as cursor:
             if not cursor.last():
-                return Newest(max(floor - 1, 0), 0, clock_ms)
+                return Newest(max(floor - 1, 0), 0, 0, clock_ms)
             value = cursor.value()
             fields = block.header(value)
         return Newest(
-            max(floor - 1, fields.last_sequence), fields.position + len(value), max(clock_ms, fields.log_ms)
+            max(floor - 1, fields.last_sequence), fields.position + len(value), fields.events_before + fields.events,
+            max(clock_ms, fields.log_ms),
         )
 
     def oldest(self, txn: "lmdb.Transaction[bytes]") -> "block.Header | None":
@@ -140,4 +141,5 @@ class Newest(NamedTuple):
 
     sequence: int
     position: int
+    events: int
     log_ms: int

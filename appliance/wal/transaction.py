@@ -122,7 +122,7 @@ class Transaction:
         progress.save_skip(self._txn, self._tables, skip)
 
     def forget(self, destination: str) -> None:
-        """Drop all that the log knows of a destination: progress, held jobs, joins, skips, replays; not dead letters."""
+        """Drop a destination's progress, held jobs, joins, skips and replays; its dead letters stay."""
         for name in progress.forget(self._txn, self._tables, destination):
             self._effects.replay_lows[name] = None
         self.purge_held(destination)

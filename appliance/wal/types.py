@@ -154,7 +154,7 @@ class Backlog(NamedTuple):
     """What lies before a destination."""
 
     events: int
-    """At most; gaps count."""
+    """Exact between blocks; within one, gaps count as settled."""
     bytes: int
     """Stored (compressed) bytes."""
     age_ms: int

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import lmdb
 
 from appliance.core.errors import LogFailed, Overloaded
-from appliance.wal import keys, seen
+from appliance.wal import keys
 from appliance.wal.group import Group, prepare
 from appliance.wal.inbox import Change, Inbox, Ticket, Work
 from appliance.wal.intake import Intake
@@ -185,7 +185,6 @@ class Writer:
             key = keys.number_key(group.records[0].sequence)
             if not txn.put(key, group.value, db=tables.blocks, append=True):
                 raise AssertionError(f"sequence {group.records[0].sequence} was given before")
-            txn.put(key, seen.pack_row(group.log_ms, group.ids), db=tables.seen, append=True)
         if group.refused:
             Transaction(txn, state.desk, effects, 0.0).refuse(group.refused)
 
