@@ -146,7 +146,7 @@ class Dispatcher:
             return self._log.last_sequence
         if start == "oldest":
             return max(0, self._log.stats().first_sequence - 1)
-        when = datetime.fromisoformat(start.replace("Z", "+00:00"))
+        when = datetime.fromisoformat(start)
         return max(0, self._log.sequence_at(int(when.timestamp() * 1000)) - 1)
 
     async def _start_worker(self, name: str, one: Bound) -> None:

@@ -90,7 +90,8 @@ class Feed:
                 last=damage.last_sequence, advice="sternpost wal verify tells how far the damage goes",
             )
             self._cursor.passed(damage.last_sequence)
-            return self._recover()
+            self._recover()
+            return
         for block in blocks:
             plan = self._pipeline.plan(block, after, self.goes, replayed=self._until is not None)
             self._joins += plan.joins

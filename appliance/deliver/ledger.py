@@ -1,4 +1,4 @@
-"""What the order machine decided, made durable: effects go into the log's next transactions, with the cursor beside them.
+"""What the order machine decided, made durable: effects go into the log's transactions, the cursor beside them.
 
 One write is out at a time, so whatever is durable is a prefix of what was decided: progress never runs ahead of the
 held job or dead letter that it stands for.

@@ -6,6 +6,7 @@ back, a write became durable, a time came. It never waits; what waits are the ca
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ from appliance.deliver.outcome import Result
 from appliance.process.pipeline import Pipeline
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
+STALLED_S = 1.0
+"""Wait after an unexpected error before the destination goes on."""
 LOAD_JOBS = 100
 """Jobs of one lane taken from the held store at once."""
 _LOG = logs.logger("deliver")
@@ -138,6 +141,14 @@ class Worker:
         self._scheduled = False
         if self.stopping:
             return
+        try:
+            self._turn()
+        except Exception:
+            # A fault of ours or of the disk, never of one event: nothing is given up, the destination tries again.
+            _LOG.exception("destination_stalled", destination=self.stream.key, again_in_s=STALLED_S)
+            self._loop.call_later(STALLED_S, self.wake)
+
+    def _turn(self) -> None:
         now_ms = self._log.log_now_ms()
         more = self._may_read(now_ms) and self.feed.fill()
         self.ledger.add(self._effects())
@@ -213,24 +224,25 @@ class Worker:
     async def _call(self, batch: Batch) -> None:
         jobs = batch.jobs
         events = [job.event for job in jobs if job.event is not None]
-        started = self._loop.time()
-        outcome = await self.instance.call(events)
-        latency_ms = (self._loop.time() - started) * 1000
+        started = time.perf_counter()
+        results = (await self.instance.call(events)).results
+        latency_ms = (time.perf_counter() - started) * 1000
         self.figures.called(latency_ms)
-        for job, result in zip(jobs, outcome.results, strict=True):
+        attempts = [job.attempts + 1 for job in jobs]
+        self.order.settle(batch, results, self._log.log_now_ms())
+        self.wake()
+        for job, result, attempt in zip(jobs, results, attempts, strict=True):
             if result.kind != "succeeded":
-                self._failed(job, result)
+                self._failed(result, attempt)
             for tap in self.stream.taps:
                 assert job.event is not None
-                tap(self.stream.destination, job.event, result, job.attempts + 1, latency_ms)
-        self.order.settle(batch, outcome.results, self._log.log_now_ms())
-        self.wake()
+                tap(self.stream.destination, job.event, result, attempt, latency_ms)
 
-    def _failed(self, job: Job, result: Result) -> None:
+    def _failed(self, result: Result, attempt: int) -> None:
         self.figures.failed(result, self._clock.wall_ms())
         event = "plugin_faulted" if result.fault else "delivery_throttled" if result.throttled else "delivery_failed"
         _LOG.warning(
-            event, destination=self.stream.destination, error=result.reason, attempt=job.attempts + 1,
+            event, destination=self.stream.destination, error=result.reason, attempt=attempt,
             kept="the event waits and is tried again" if result.kind == "retry" else "see the dead letters",
         )
 

@@ -47,7 +47,7 @@ class IdResolver:
 
     def person_id(self, lane: str) -> str:
         """See `Resolver`; a digest of the lane, so the same in every process."""
-        return str(uuid.UUID(bytes=hashlib.blake2b(lane.encode("utf-8", "replace"), digest_size=16).digest(), version=8))
+        return str(uuid.UUID(bytes=hashlib.blake2b(lane.encode("utf-8", "replace"), digest_size=16).digest(), version=5))
 
 
 def lane_of(record: Record) -> str:
