@@ -26,6 +26,7 @@ KEYS_FILE = "keys.toml"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _PLUGIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_BARE_WORD = re.compile(r"=\s*(?!(?:true|false)\b)[A-Za-z_./:]")
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
 
 
@@ -138,7 +139,7 @@ def _parse(text: str, file: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         if found is None:
             raise ConfigError([Fault(file, 0, "syntax", f"is no TOML: {error}")]) from None
         line = int(found[2]) if found[2] else text.count("\n") + 1
-        hint = "text stands in quotes" if found[1] == "Invalid value" else ""
+        hint = "text stands in quotes" if _BARE_WORD.search(text.split("\n")[line - 1]) else ""
         raise ConfigError([Fault(file, line, "syntax", found[1], hint)]) from None
 
 
