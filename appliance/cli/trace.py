@@ -1,4 +1,4 @@
-"""`sternpost trace`: where is one event: collected when, at each destination delivered, waiting behind what, or dead."""
+"""`sternpost trace`: where one event is: collected when; at each destination delivered, waiting, or dead why."""
 
 import argparse
 import json
@@ -70,4 +70,5 @@ def _show_refused(refused: list[dict[str, Any]]) -> None:
 
     for one in refused:
         source = text.plain(one["source"] or "an unknown source")
-        print(f"{styled('refused', 'red')}  {text.moment(one['received_ms'])} from {source}: {text.plain(one['reason'])}")
+        when, why = text.moment(one["received_ms"]), text.plain(one["reason"])
+        print(f"{styled('refused', 'red')}  {when} from {source}: {why}")

@@ -1,0 +1,141 @@
+"""`sternpost wal`: figures of the write-ahead log, its verification, its events as JSON lines."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from appliance.cli.frame import add_json
+
+FOLDER = "wal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "All three work with and without a running process. Nothing is changed.\n"
+        "Exit code 5: the log is damaged."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
+    stats = commands.add_parser("stats", help="sizes, sequences, ages")
+    add_json(stats)
+    verify = commands.add_parser("verify", help="read everything and compare checksums")
+    verify.epilog = (
+        "While no process runs: pages, trees, free list and every block. While one runs: every block.\n"
+        "It works in a process of its own, since a damaged page kills the process that maps it."
+    )
+    add_json(verify)
+    dump = commands.add_parser("dump", help="print events as JSON lines, oldest first")
+    dump.epilog = "times: RFC 3339 such as 2030-01-31T12:00:00Z, or how long ago such as \"2h ago\" or 2h"
+    dump.add_argument("--from", dest="start", default="", metavar="TIME", help="collected from this time on")
+    dump.add_argument("--to", dest="end", default="", metavar="TIME", help="collected before this time")
+    dump.add_argument("--type", default="", help="only events of this type (track, identify, ...)")
+    dump.add_argument("--filter", default="", metavar="FILTER", help="only events that match, as for `sternpost tail`")
+    dump.add_argument("--after", type=int, default=0, metavar="SEQUENCE", help="only events above this sequence")
+
+
+def run(args: argparse.Namespace) -> int:
+    return {"stats": _stats, "verify": _verify, "dump": _dump}[args.action](args)
+
+
+def _stats(args: argparse.Namespace) -> int:
+    from appliance.cli import client, output
+
+    process = client.running(args.data)
+    if process is None:
+        from appliance.wal import offline
+
+        with offline.reading(args.data / FOLDER) as log:
+            figures = log.figures()
+    else:
+        figures = process.get("/v1/wal/stats")
+    if args.json:
+        output.print_json(figures)
+    else:
+        _show_stats(figures)
+    return 0
+
+
+def _show_stats(figures: dict[str, Any]) -> None:
+    from appliance.cli import text
+
+    sizes = {"bytes", "bytes_max", "file_bytes", "block_bytes", "event_bytes_total", "queue_bytes", "queue_bytes_max"}
+    moments = {"oldest_received_ms", "newest_received_ms"}
+    for name, value in figures.items():
+        if name in sizes:
+            shown = text.size(value)
+        elif name in moments:
+            shown = text.moment(value)
+        elif name in ("held", "dead", "refused"):
+            budget = f" of {text.size(value['bytes_max'])}" if "bytes_max" in value else ""
+            shown = f"{value['count']:,}, {text.size(value['bytes'])}{budget}"
+        elif name == "destinations":
+            shown = ", ".join(f"{text.plain(one)} at {where['low']:,}" for one, where in value.items()) or "none"
+        elif name == "fill":
+            shown = f"{value:.1%}"
+        elif name == "oldest_ms":
+            shown = f"{text.age(value)} ago"
+        else:
+            shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        print(f"{name:<22} {shown}")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from appliance.cli import client, output
+    from appliance.cli.checking import check
+
+    folder: Path = args.data / FOLDER
+    if not (folder / "data.mdb").is_file():
+        raise output.CommandError(f"there is no log in {folder}", "name the data folder with --data", 2)
+    live = client.running(args.data) is not None
+    findings = check(folder, live=live)
+    if args.json:
+        output.print_json({"folder": str(folder), "running": live, "sound": not findings, "findings": findings})
+    elif findings:
+        print("\n".join(findings))
+    else:
+        looked_at = "every block" if live else "pages, trees, free list and every block"
+        print(f"{folder} is sound: {looked_at}")
+    if not findings:
+        return 0
+    if not args.json:
+        output.error(
+            f"{len(findings)} findings in {folder}",
+            "the next `sternpost run` after an unclean stop sets a damaged store aside and salvages what can be read",
+        )
+    return 5
+
+
+def _dump(args: argparse.Namespace) -> int:
+    from appliance.cli import client, text
+
+    from_ms = text.parse_moment(args.start) if args.start else 0
+    to_ms = text.parse_moment(args.end) if args.end else (1 << 63) - 1
+    query = " ".join(filter(None, (f'type:"{args.type}"' if args.type else "", args.filter)))
+    process = client.running(args.data)
+    if process is None:
+        return _dump_offline(args.data / FOLDER, from_ms, to_ms, query, args.after)
+    asked = {"from_ms": from_ms, "to_ms": to_ms, "after": args.after, "query": query}
+    for line in process.stream("/v1/wal/events", **asked):
+        print(line.decode("utf-8", "replace"))
+    return 0
+
+
+def _dump_offline(folder: Path, from_ms: int, to_ms: int, query: str, after: int) -> int:
+    from appliance.cli.output import CommandError
+    from appliance.control import dump
+    from appliance.control.query import QueryError, parse
+    from appliance.control.tail import RecordSubject
+    from appliance.core.clock import SystemClock
+    from appliance.wal import offline
+
+    try:
+        chosen = parse(query)
+    except QueryError as error:
+        raise CommandError(str(error), "`sternpost tail --help` lists the filters", 2) from None
+    clock, damaged = SystemClock(), False
+    with offline.reading(folder) as log:
+        for line in dump.lines(log, from_ms, to_ms, lambda one: chosen.matches(RecordSubject(one, clock)), after):
+            sys.stdout.buffer.write(line)
+            damaged |= line.startswith(b'{"damaged"')
+    sys.stdout.flush()
+    return 5 if damaged else 0
