@@ -15,9 +15,9 @@ import msgspec
 from tests.integration.clients.recorder import Exchange
 from tests.support.sink import Arrival
 
-REPLACED = {"timestamp", "receivedAt", "request_ip", "context"}
+REPLACED = {"timestamp", "receivedAt", "request_ip", "rudderId", "context"}
 """Keys whose value is the collector's; of `context` only a missing `ip` is added."""
-ADDED = {"timestamp", "receivedAt", "request_ip", "context", "type", "sentAt", "originalTimestamp"}
+ADDED = REPLACED | {"type", "sentAt", "originalTimestamp"}
 """Keys that the collector may add where the client sent none."""
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
