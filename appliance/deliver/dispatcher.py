@@ -99,9 +99,6 @@ class Dispatcher:
     async def _begin(self, bound: dict[str, Bound]) -> None:
         await self._client.start()
         await self._apply(self._config, bound)
-        for name, cursor in self._log.replays().items():
-            if cursor.destination in self._bound:
-                await self._start_replay(name, cursor)
         self._check_backlogs()
 
     async def _end(self) -> None:
@@ -154,6 +151,9 @@ class Dispatcher:
         worker = await self._make(Stream(name, taps=self._taps), one, goes, None)
         worker.paused = name in self._paused or not one.config.enabled
         worker.wake()
+        for replay, cursor in self._log.replays().items():
+            if cursor.destination == name:
+                await self._start_replay(replay, cursor)
 
     async def _start_replay(self, name: str, cursor: ReplayCursor) -> None:
         one, criteria = self._bound[cursor.destination], cursor.criteria
