@@ -11,7 +11,7 @@ from appliance.core.config import DestinationConfig
 from appliance.core.errors import ConfigError, Fault, PluginFault
 from appliance.core.settings import host_key_hint
 from appliance.core.tables import BAD, Faults, KeyPath, convert_struct, did_you_mean
-from appliance.deliver.contract import Plugin, load_plugin
+from appliance.deliver.contract import Plugin, error_words, load_plugin
 from appliance.sdk import Config, Limits
 
 __all__ = [
@@ -125,6 +125,8 @@ def _convert(plugin: Plugin, options: dict[str, Any], path: KeyPath, faults: Fau
         if key not in known and not did_you_mean(key, known) and (hint := host_key_hint(key)):
             faults.add((*path, key), "unknown key", hint)
             options = {kept: value for kept, value in options.items() if kept != key}
-    config = convert_struct(options, plugin.config_type, path, faults)
-    assert faults.found or config is not BAD
-    return config
+    try:
+        return convert_struct(options, plugin.config_type, path, faults)
+    except Exception as error:  # its own __post_init__, with anything but the ValueError that it may raise
+        faults.add(path, f"{plugin.config_type.__name__} of the plug-in failed: {error_words(error, plugin.path)}")
+        return BAD  # type: ignore[no-any-return]
