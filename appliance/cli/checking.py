@@ -1,4 +1,4 @@
-"""Verifies a log in a child process: a damaged page kills whoever maps it, and then the child's death is the finding."""
+"""Verifies a log in a child process: a damaged page kills whoever maps it, and the child's death is the finding."""
 
 import os
 import signal

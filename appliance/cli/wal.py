@@ -80,14 +80,16 @@ def _show_stats(figures: dict[str, Any]) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from appliance.cli import client, output
+    from appliance.cli import output
     from appliance.cli.checking import check
+    from appliance.wal import offline
 
     folder: Path = args.data / FOLDER
     if not (folder / "data.mdb").is_file():
         raise output.CommandError(f"there is no log in {folder}", "name the data folder with --data", 2)
-    live = client.running(args.data) is not None
-    findings = check(folder, live=live)
+    with offline.unowned(folder) as free:
+        live = not free
+        findings = check(folder, live=live)
     if args.json:
         output.print_json({"folder": str(folder), "running": live, "sound": not findings, "findings": findings})
     elif findings:

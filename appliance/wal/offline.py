@@ -4,6 +4,7 @@ The store is opened read-only with LMDB's own locks, so that pages a reader stil
 short. A damaged page kills the process that maps it: check `verify.length_fault` first, or do it in a child.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,25 @@ class StoppedLog:
                 except DamagedRecord as error:
                     yield f"block {keys.key_number(key)}: {error}"
             at = following
+
+
+@contextmanager
+def unowned(folder: Path) -> Iterator[bool]:
+    """Whether no process runs on the log in `folder`; if so, none can start on it before the block ends."""
+    try:
+        fd = os.open(folder / "owner", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -1,0 +1,187 @@
+"""`sternpost destinations`: list, add, test, pause, resume or forget destinations."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from appliance.cli.frame import add_json
+
+if TYPE_CHECKING:
+    from appliance.cli.client import Client
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
+    listing = commands.add_parser("list", help="list destinations and their states")
+    add_json(listing)
+    show = commands.add_parser("show", help="one destination: figures, breaker, errors by kind, who waits")
+    show.add_argument("name")
+    add_json(show)
+    add = commands.add_parser("add", help="append one to the configuration and re-load")
+    add.epilog = (
+        "KEY=VALUE are the keys of the destination's table, the plug-in's own and ours, such as\n"
+        "  sternpost destinations add crm --plugin webhook url=http://127.0.0.1:9000/events in_flight_max=4 \\\n"
+        "      token=env:CRM_TOKEN retry.age_max=1d 'sources=[\"web\"]'\n"
+        "A value that reads as TOML (a number, true, a list) is one, anything else is text. A faulty table is refused\n"
+        "and the file stays as it was."
+    )
+    add.add_argument("name")
+    add.add_argument("--plugin", required=True, metavar="PLUGIN", help="such as webhook, jsonl, relay")
+    add.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+    add_json(add)
+    for name, words in (
+        ("test", "send one test event and show the whole reply"),
+        ("pause", "stop delivering; the position is kept"),
+        ("resume", "go on delivering"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("name")
+        add_json(command)
+    forget = commands.add_parser("forget", help="drop position and held events of one not configured any more")
+    forget.add_argument("name")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    add_json(forget)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.action == "add":
+        return _add(args)
+    from appliance.cli import client
+
+    process = client.find(args.data)
+    actions = {
+        "list": _list, "show": _show, "test": _test, "pause": _switch, "resume": _switch, "forget": _forget
+    }  # fmt: skip
+    return actions[args.action](process, args)
+
+
+def _add(args: argparse.Namespace) -> int:
+    from appliance.cli import client, editing, output, text
+
+    if args.config is None:
+        raise output.CommandError(
+            "there is no configuration file to add to",
+            "`sternpost init` writes sternpost.toml; then start with it, or name yours with --config", 2,
+        )
+    process = client.running(args.data)
+    if process is not None:
+        _check_same_file(process, args)
+    table = editing.table_text(args.name, args.plugin, args.settings)
+    with editing.appended(args.config, args.data, table):
+        changes = process.post("/v1/reload")["changes"] if process else []
+
+    def words(done: dict[str, Any]) -> str:
+        what = f"destination {args.name} added to {args.config}"
+        if process is None:
+            return f"{what}; it takes effect with the next `sternpost run`"
+        return "\n".join([what, *(f"  {text.plain(change, 500)}" for change in done["changes"])])
+
+    answer = {"name": args.name, "file": str(args.config), "running": process is not None, "changes": changes}
+    return client.printed(args, answer, words)
+
+
+def _check_same_file(process: "Client", args: argparse.Namespace) -> None:
+    """The running process must read the very file we change; only then a re-load tells whether it is sound."""
+    from pathlib import Path
+
+    from appliance.cli.output import CommandError
+
+    theirs = process.get("/v1/overview")["config_file"]
+    if not theirs:
+        raise CommandError(
+            f"the process on {args.data} runs without a configuration file", "start it with `--config` to use yours", 2
+        )
+    if Path(theirs).is_absolute() and Path(theirs).resolve() != args.config.resolve():
+        raise CommandError(f"the process on {args.data} reads {theirs}, not {args.config}", f"use --config {theirs}", 2)
+
+
+def _list(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import output, text
+
+    destinations = process.get("/v1/destinations")["destinations"]
+    if args.json:
+        output.print_json(destinations)
+        return 0
+    if not destinations:
+        print("no destination is configured; `sternpost destinations add --help` shows how")
+        return 0
+    rows = [
+        (
+            text.plain(one["name"]), one["plugin"] or "-", one["state"], f"{one['lag_events']:,}",
+            f"{one['held_people']:,}", f"{one['delivered_total']:,}", f"{one['aborted_total']:,}",
+            text.plain(one["last_error"], 80) or "-",
+        )
+        for one in destinations
+    ]
+    output.print_table(
+        ("DESTINATION", "PLUGIN", "STATE", "WAITING", "PEOPLE HELD", "DELIVERED", "DEAD", "LAST ERROR"), rows
+    )
+    return 0
+
+
+def _show(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client, output, text
+    from appliance.cli.output import styled
+
+    found = [one for one in process.get("/v1/destinations")["destinations"] if one["name"] == args.name]
+    if not found:
+        raise output.CommandError(f"there is no destination {args.name!r}", "`sternpost destinations list` shows them")
+    held = process.get(f"/v1/destinations/{client.segment(args.name)}/held", limit=20)
+    if args.json:
+        output.print_json({**found[0], "held": held["held"]})
+        return 0
+    for name, value in found[0].items():
+        if name in ("errors", "last_error_sample"):
+            continue
+        print(f"{name.replace('_', ' '):<24} {text.plain(json.dumps(value) if name == 'breaker' else value, 500)}")
+    for error in found[0]["errors"][:10]:
+        print(f"\n{styled(text.plain(error['reason'], 500), 'red')}  {error['count']:,} times, "
+              f"last {text.moment(error['last_ms'])}\n{text.lines(error['sample'])}")  # fmt: skip
+    if held["held"]:
+        print()
+        output.print_table(("PERSON HELD", "EVENTS", "ATTEMPTS", "NEXT TRY", "ERROR"), [
+            (text.plain(one["person"], 60), one["events"], one["attempts"], text.moment(one["next_try_ms"]),
+             text.plain(one["error"], 80))
+            for one in held["held"]
+        ])  # fmt: skip
+    return 0
+
+
+def _test(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client, output, text
+    from appliance.cli.output import styled
+
+    result = process.post(f"/v1/destinations/{client.segment(args.name)}/test")["result"]
+    worked = result["kind"] == "succeeded"
+    if args.json:
+        output.print_json(result)
+        return 0 if worked else 1
+    words = {"succeeded": "delivered", "retry": "failed, would be tried again", "abort": "refused for good"}
+    because = f": {text.plain(result['reason'], 1000)}" if result["reason"] else ""
+    print(styled(f"{words[result['kind']]}{because}", "green" if worked else "red"))
+    if result["sample"]:
+        print(f"\n{text.lines(result['sample'])}")
+    elif worked:
+        print("the plug-in gave no reply to show")
+    return 0 if worked else 1
+
+
+def _switch(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client
+
+    answer = process.post(f"/v1/destinations/{client.segment(args.name)}/{args.action}")
+    return client.printed(args, answer, lambda _: f"destination {args.name}: {args.action}d")
+
+
+def _forget(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client, output, text
+
+    found = [one for one in process.get("/v1/destinations")["destinations"] if one["name"] == args.name]
+    if not found:
+        raise output.CommandError(f"there is no destination {args.name!r}", "`sternpost destinations list` shows them")
+    held = found[0]["held_events"]
+    lost = text.count(held, "held event")
+    if not client.confirmed(args, f"Forget {args.name}, dropping its position and {lost}?"):
+        return 1
+    answer = process.post(f"/v1/destinations/{client.segment(args.name)}/forget", {"expect": held})
+    return client.printed(args, answer, lambda _: f"destination {args.name} forgotten; its dead letters are kept")

@@ -1,0 +1,99 @@
+"""Adds a table to the configuration file: checked before it is written, taken back where the process refuses it."""
+
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.cli.output import CommandError
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
+
+
+def table_text(name: str, plugin: str, settings: Sequence[str]) -> str:
+    """The TOML of `[destinations.NAME]`.
+
+    Args:
+        settings: `KEY=VALUE` each; a value that is no TOML value is text.
+
+    Raises:
+        CommandError: one is not of that form.
+    """
+    lines = [f"[destinations.{name if _BARE.fullmatch(name) else _text(name)}]", f"plugin = {_text(plugin)}"]
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not _KEY.fullmatch(key.strip()):
+            raise CommandError(f"{setting!r} is not KEY=VALUE", "such as url=http://127.0.0.1:9000/events", 2)
+        lines.append(f"{key.strip()} = {_value(value.strip())}")
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def appended(path: Path, data: Path, table: str) -> Iterator[None]:
+    """The file with `table` at its end; what stood before comes back where the block raises.
+
+    Raises:
+        ConfigError: the file would be faulty; it was not touched.
+        CommandError: it cannot be written.
+    """
+    from appliance.cli.check import plugin_faults
+    from appliance.core.errors import ConfigError, Fault
+    from appliance.core.settings import load
+
+    path = path.resolve()
+    try:
+        before = path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}", "`sternpost init` writes one", 2) from None
+    end = b"" if before.endswith(b"\n") or not before else b"\n"
+    candidate = _beside(path, before + end + b"\n" + table.encode())
+    try:
+        loaded = load(candidate, data)
+        faults = plugin_faults(loaded, data)
+        if faults:
+            raise ConfigError(faults)
+        os.replace(candidate, path)
+    except ConfigError as error:
+        # The faults stand in a copy; people look for them in their own file.
+        raise ConfigError([
+            Fault(str(path), fault.line, fault.key, fault.message, fault.hint) for fault in error.faults
+        ]) from None
+    finally:
+        candidate.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        os.replace(_beside(path, before), path)
+        raise
+
+
+def _beside(path: Path, content: bytes) -> Path:
+    """A new file in the same folder with the same mode."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".toml")
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+            os.fchmod(opened.fileno(), path.stat().st_mode & 0o777)
+    except OSError as error:
+        raise CommandError(f"{path.parent} cannot be written: {error.strerror}", "nothing was changed") from None
+    return Path(name)
+
+
+def _value(text: str) -> str:
+    try:
+        tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return _text(text)
+    return _text(text) if "\n" in text or not text else text
+
+
+def _text(text: str) -> str:
+    """A TOML basic string: JSON's escapes are TOML's, but for the delete character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
