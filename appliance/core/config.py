@@ -94,7 +94,7 @@ class WalConfig(_Table, frozen=True, kw_only=True):
     """The deduplication window holds at least this many ids."""
     dedup_window: Seconds = HOUR_S
     """... and at least this long."""
-    dedup_ids_max: Count = 2_000_000
+    dedup_ids_max: Count = 1_000_000
     """... and never more than this many (about 100 bytes of memory each)."""
     dead_bytes_max: Bytes = 512 * MIB
     """Budget of dead letters; the oldest are evicted beyond it."""
