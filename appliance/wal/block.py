@@ -43,6 +43,7 @@ DIGEST_BYTES = 16
 _HEADER = struct.Struct("<4sIIIIIQQqqqQQ")
 _CHECKSUM = struct.Struct("<I")
 _RAW_BYTES_MAX = 1 << 30
+_PACKED_KEPT_BYTES = 1 << 20
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Record])
@@ -83,9 +84,13 @@ def encode(
     compressor = getattr(_local, "compressor", None)
     if compressor is None:
         compressor = _local.compressor = zstandard.ZstdCompressor(level=1)
+        _local.packed = bytearray()
     first, last = records[0], records[-1]
-    packed = _encoder.encode(records)
+    packed = _local.packed
+    _encoder.encode_into(records, packed)
     frame = compressor.compress(packed)
+    if len(packed) > _PACKED_KEPT_BYTES:
+        _local.packed = bytearray()
     head = _HEADER.pack(
         MAGIC, 0, len(records), len(packed), len(frame), 0, first.sequence, last.sequence,
         first.received_ms, last.received_ms, log_ms, position, events_before,

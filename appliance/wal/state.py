@@ -62,7 +62,8 @@ class State:
         self.retention_ms = int(config.retention * 1000)
         self.active: frozenset[str] | None = None
         with store.env.begin() as txn:
-            self.budget = Budget(config, store.used_bytes(txn))
+            self._beside_blocks = 0
+            self.budget = Budget(config, self.used_bytes(txn, only_blocks=False))
             self.seen.load(txn, self.window, self.events, clock.now_ms())
             self.lows = {name: one.low for name, one in progress.all_progress(txn, store.tables).items()}
             self.replay_lows = {name: one.low for name, one in progress.all_replays(txn, store.tables).items()}
@@ -92,7 +93,8 @@ class State:
     def maintain(self, txn: "lmdb.Transaction[bytes]", group_bytes: int, effects: Effects) -> Maintained:
         """Trim what is due, and more where room is short."""
         now_ms = self.clock.now_ms()
-        need_bytes = self.budget.need_bytes(group_bytes, self.store.file_bytes())
+        file_bytes = self.store.file_bytes() if self.budget.disk_full else 0
+        need_bytes = self.budget.need_bytes(group_bytes, file_bytes)
         if not need_bytes and now_ms < self._upkeep_ms:
             return Maintained()
         wanted = retention.Wanted(
@@ -110,6 +112,13 @@ class State:
         due_ms = min((due for due in dues if due is not None), default=None)
         worked = bool(trimmed.blocks or effects.audits or forgotten)
         return Maintained(True, worked, trimmed.more or seen_more, due_ms)
+
+    def used_bytes(self, txn: "lmdb.Transaction[bytes]", *, only_blocks: bool) -> int:
+        """What the transaction leaves in use; `only_blocks`: no other table was touched."""
+        blocks = self.store.table_bytes(txn, self.store.tables.blocks)
+        if not only_blocks:
+            self._beside_blocks = self.store.used_bytes(txn) - blocks
+        return blocks + self._beside_blocks
 
     def committed(self, group: Group | None, effects: Effects, maintained: Maintained, used_bytes: int) -> None:
         """Take over what a transaction brought."""

@@ -23,6 +23,7 @@ from appliance.core.errors import SternpostError
 from appliance.wal import block, keys, rows
 
 FORMAT = 1
+_STRETCH_MIN, _STRETCH_MAX = 256 << 10, 4 << 20
 _NAMES = ("blocks", "seen", "progress", "replays", "held", "lanes", "joined", "skipped", "dead", "refused", "meta")
 _text = msgspec.msgpack.Decoder(str)
 _number = msgspec.msgpack.Decoder(int)
@@ -50,6 +51,8 @@ class Store:
     def __init__(self, env: lmdb.Environment, tables: Tables) -> None:
         self.env, self.tables = env, tables
         self.page_bytes = env.stat()["psize"]
+        self._end_bytes = 0
+        """Length of the file when it was last looked at."""
 
     @classmethod
     def open(cls, folder: Path, disk_bytes_max: int) -> "Store":
@@ -109,6 +112,31 @@ class Store:
     def file_bytes(self) -> int:
         """Bytes of the file that LMDB has ever used; it reuses pages and does not shrink."""
         return (self.env.info()["last_pgno"] + 1) * self.page_bytes
+
+    def lengthen(self) -> None:
+        """Write zeros behind the last page, where less than a quarter of a stretch is left.
+
+        A commit that lengthens the file has the file system's journal written too; into room that is there it takes a
+        third less time and CPU (measured on ext4). LMDB never reads behind its last page. A disk without room is no
+        failure here.
+        """
+        used = self.file_bytes()
+        stretch = min(max(used // 2, _STRETCH_MIN), _STRETCH_MAX)
+        if self._end_bytes - used >= stretch // 4 or used + stretch > self.env.info()["map_size"]:
+            return
+        try:
+            fd = os.open(os.path.join(self.env.path(), "data.mdb"), os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                # Page by page: in one go the kernel would keep the stretch as a few large folios, and count each as
+                # written whenever one page of it is.
+                page, end = bytes(self.page_bytes), max(os.fstat(fd).st_size, used)
+                while end < used + stretch:
+                    end += os.pwrite(fd, page, end)
+                self._end_bytes = end
+            finally:
+                os.close(fd)
+        except OSError:
+            self._end_bytes = used + stretch  # not again before that much is used
 
     def newest(self, txn: "lmdb.Transaction[bytes]") -> "Newest":
         """Where the log goes on."""

@@ -147,7 +147,7 @@ class Writer:
                 self._put(txn, group, effects)
             elif changes or maintained.worked:
                 state.store.set_meta(txn, "clock_ms", state.clock.now_ms())
-            used = state.store.used_bytes(txn)
+            used = state.used_bytes(txn, only_blocks=not (changes or maintained.ran or (group and group.refused)))
             started = time.perf_counter()
             txn.commit()
         except BaseException:
@@ -158,6 +158,7 @@ class Writer:
             state.figures.committed(len(group.records), group.event_bytes, time.perf_counter() - started)
         state.committed(group, effects, maintained, used)
         self._publish(group, changes, results, effects)
+        state.store.lengthen()
 
     def _run_changes(
         self, txn: "lmdb.Transaction[bytes]", changes: list[Change], effects: Effects
