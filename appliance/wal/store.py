@@ -23,7 +23,7 @@ from appliance.core.errors import SternpostError
 from appliance.wal import block, keys, rows
 
 FORMAT = 1
-_STRETCH_MIN, _STRETCH_MAX = 256 << 10, 4 << 20
+_STRETCH_MIN, _STRETCH_MAX = 256 << 10, 1 << 20
 _NAMES = ("blocks", "seen", "progress", "replays", "held", "lanes", "joined", "skipped", "dead", "refused", "meta")
 _text = msgspec.msgpack.Decoder(str)
 _number = msgspec.msgpack.Decoder(int)
