@@ -19,14 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.core.errors import ConfigError
-    from appliance.core.settings import load
+    from appliance.core.settings import examine
 
     if args.config is None:
         raise output.CommandError(
             "there is no sternpost.toml here", "`sternpost init` writes one; `sternpost run` works without", code=2
         )
     try:
-        faults = plugin_faults(load(args.config, args.data), args.data)
+        loaded, faults = examine(args.config)
+        faults = sorted(faults + plugin_faults(loaded, args.data), key=lambda fault: fault.line)
     except ConfigError as error:
         faults = error.faults
     if args.json:
@@ -43,5 +44,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def plugin_faults(loaded: "Loaded", data: Path) -> "list[Fault]":
-    """What the plug-ins of the destinations say about their own keys."""
-    return []
+    """Plug-ins that are missing or broken, and what the others say about their own keys."""
+    import msgspec
+
+    from appliance.core.errors import ConfigError
+    from appliance.core.settings import Loaded
+    from appliance.deliver.bind import Shelf, bind
+
+    shelf = Shelf(data)
+    shelf.look(loaded.config.plugins.folders)
+    faults = []
+    for name, destination in loaded.config.destinations.items():
+        alone = msgspec.structs.replace(loaded.config, destinations={name: destination})
+        try:
+            _, broken = bind(shelf, Loaded(alone, loaded.origins, loaded.file), Path(loaded.file).parent)
+            faults += [loaded.fault(("destinations", name, "plugin"), words) for words in broken]
+        except ConfigError as error:
+            faults += error.faults
+    return faults

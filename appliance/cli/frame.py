@@ -75,7 +75,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Leaves epilogs as written, and room for the longest command name."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
+        super().__init__(prog, max_help_position=20, width=100)
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -89,9 +89,11 @@ def banner(config: Config, bound: tuple[str, int], data: Path) -> str:
 
     Args:
         config: the running configuration.
-        bound: the collector's real host and port.
+        bound: the collector's real host and port; port 0 where it does not listen.
         data: the data folder.
     """
+    if not bound[1]:
+        return styled(f"Sternpost runs, but nothing listens on {config.collect.listen}: see the log.", "yellow")
     url = collect_url(config, bound)
     lines = [styled(f"Sternpost is ready: send events to {url}", "green"), f"data folder: {data}", ""]
     enabled = {name: source for name, source in config.sources.items() if source.enabled}

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from appliance.core import logs, units
-from appliance.core.config import Config, DestinationConfig, SourceConfig, TlsConfig
+from appliance.core.config import Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.secret import Secret
 from appliance.core.tables import BAD, Faults, KeyPath, convert, convert_struct, did_you_mean, shown
@@ -73,18 +73,35 @@ def load(path: Path, data: Path) -> Loaded:
     Raises:
         ConfigError: with every fault found, in the order of the file.
     """
+    loaded, faults = examine(path)
+    if faults:
+        raise ConfigError(faults)
+    if ("sources",) not in loaded.origins and ("destinations",) not in loaded.origins:
+        defaults = default_config(data)
+        loaded.config = msgspec.structs.replace(
+            loaded.config, sources=defaults.sources, destinations=defaults.destinations
+        )
+    return loaded
+
+
+def examine(path: Path) -> tuple[Loaded, list[Fault]]:
+    """Read a file for those who go on looking for faults: what is sound in it, and what is not.
+
+    Returns:
+        With no fault the whole configuration; else one with the sound destinations and the plug-in folders, the rest
+        as shipped, and the faults in the order of the file.
+
+    Raises:
+        ConfigError: nothing in it can be looked at: no such file, no TOML.
+    """
     file = str(path)
-    text = _read(path)
-    table, origins = _parse(text, file)
+    table, origins = _parse(_read(path), file)
     faults = Faults(file, lambda key: _line_of(origins, key), path.parent)
     _check_depth(table, faults)
-    config = None if faults.found else _convert(table, faults)
-    if config is None:
-        raise ConfigError(sorted(faults.found, key=lambda fault: fault.line))
-    if "sources" not in table and "destinations" not in table:
-        defaults = default_config(data)
-        config = msgspec.structs.replace(config, sources=defaults.sources, destinations=defaults.destinations)
-    return Loaded(config, origins, file)
+    if faults.found:
+        raise ConfigError(faults.found)
+    config = _convert(table, faults)
+    return Loaded(config, origins, file), sorted(faults.found, key=lambda fault: fault.line)
 
 
 def load_or_default(path: Path | None, data: Path) -> Loaded:
@@ -156,16 +173,19 @@ def _check_depth(table: dict[str, Any], faults: Faults) -> None:
     faults.add(level[0][0][:4], f"is nested more than {DEPTH_MAX} deep")
 
 
-def _convert(table: dict[str, Any], faults: Faults) -> Config | None:
-    """The struct of the whole file; None when faults were found."""
-    destinations = table.get("destinations", {})
+def _convert(table: dict[str, Any], faults: Faults) -> Config:
+    """The struct of the whole file; what `examine` promises when there are faults."""
     rest = {key: value for key, value in table.items() if key != "destinations"}
     config = convert_struct(rest, Config, (), faults)
-    converted = _destinations(destinations, faults)
+    if config is BAD:
+        quiet = Faults(faults.file, faults.line_of, faults.base)
+        plugins = convert_struct(table.get("plugins", {}), PluginsConfig, ("plugins",), quiet)
+        config = Config()
+        if plugins is not BAD:
+            config = Config(plugins=plugins)
+    converted = _destinations(table.get("destinations", {}), faults)
     _check_names(table, faults)
     _cross_check(table, faults)
-    if faults.found or config is BAD:
-        return None
     return msgspec.structs.replace(config, destinations=converted)
 
 
