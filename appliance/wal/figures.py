@@ -14,17 +14,18 @@ class Figures:
     """Written by the writer thread alone, read by any."""
 
     def __init__(self) -> None:
-        self.events_total = self.event_bytes_total = self.commits_total = 0
+        self.events_total = self.event_bytes_total = self.stored_bytes_total = self.commits_total = 0
         self.dead_evicted_total = self.refused_evicted_total = self.events_dropped_total = 0
         self._latencies = array("d")
         self._next = 0
         self._growth: deque[tuple[int, int]] = deque(maxlen=_SAMPLES)
 
-    def committed(self, events: int, event_bytes: int, seconds: float) -> None:
+    def committed(self, events: int, event_bytes: int, stored_bytes: int, seconds: float) -> None:
         """Count one commit with events."""
         self.commits_total += 1
         self.events_total += events
         self.event_bytes_total += event_bytes
+        self.stored_bytes_total += stored_bytes
         if len(self._latencies) < _LATENCIES:
             self._latencies.append(seconds)
         else:

@@ -154,6 +154,7 @@ class State:
             blocks=blocks, block_bytes=block_bytes, retention_s=self.retention_ms / 1000, dedup_ids=len(self.window),
             held=Pile(held_count, held_bytes, self._held_bytes_max), dead=dead, refused=refused,
             events_total=figures.events_total, event_bytes_total=figures.event_bytes_total,
+            stored_bytes_total=figures.stored_bytes_total,
             duplicates_total=duplicates_total, commits_total=figures.commits_total,
             commit_p50_ms=figures.latency_ms(0.5), commit_p99_ms=figures.latency_ms(0.99),
             queue_bytes=queue_bytes, queue_bytes_max=self._queue_bytes_max,

@@ -214,6 +214,8 @@ class LogStats(msgspec.Struct, frozen=True, kw_only=True):
     events_total: int
     """Committed by this process."""
     event_bytes_total: int
+    stored_bytes_total: int
+    """Bytes of the blocks that they became."""
     duplicates_total: int
     commits_total: int
     commit_p50_ms: float

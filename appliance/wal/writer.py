@@ -155,7 +155,8 @@ class Writer:
                 txn.abort()
             raise
         if group:
-            state.figures.committed(len(group.records), group.event_bytes, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            state.figures.committed(len(group.records), group.event_bytes, len(group.value), seconds)
         state.committed(group, effects, maintained, used)
         self._publish(group, changes, results, effects)
         state.store.lengthen()

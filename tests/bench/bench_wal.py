@@ -45,7 +45,7 @@ async def _commits(folder: Path, times: int, size: int, saves: bool) -> tuple[fl
     log = Log.open(folder, WalConfig(), SystemClock())
     log.start(asyncio.get_running_loop())
     plain = os.open(folder / "plain", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    corpus, ours, theirs, written, event_bytes, kept = Corpus(), [], [], 0, 0, log.stats().block_bytes
+    corpus, ours, theirs, written, event_bytes, kept = Corpus(), [], [], 0, 0, log.stats().stored_bytes_total
     for _ in range(times):
         records = _records(size, corpus)
         event_bytes += sum(len(record.raw) for record in records)
@@ -57,7 +57,7 @@ async def _commits(folder: Path, times: int, size: int, saves: bool) -> tuple[fl
         await log.append(records)
         ours.append((time.perf_counter() - began_s) * 1000)
         written += device_bytes(os.getpid()) - before
-        noise, kept = os.urandom(max(log.stats().block_bytes - kept, 0)), log.stats().block_bytes
+        noise, kept = os.urandom(log.stats().stored_bytes_total - kept), log.stats().stored_bytes_total
         began_s = time.perf_counter()
         os.write(plain, noise)
         os.fdatasync(plain)
