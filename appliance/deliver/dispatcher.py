@@ -314,7 +314,7 @@ class Dispatcher:
         return await self._on_loop(self._test(name, event))
 
     async def _test(self, name: str, event: Event) -> Result:
-        return (await self._workers[name].instance.call([event])).results[0]
+        return await self._workers[name].instance.test(event)
 
     async def forget(self, name: str) -> None:
         """End a parked destination: its cursor and held queue go; its dead letters stay until purged."""

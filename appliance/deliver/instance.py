@@ -120,10 +120,24 @@ class Instance:
         first = events[0] if self.batch == "single" else events
         return await self._called(self.plugin.deliver, events, (first,))
 
+    async def test(self, event: Event) -> Result:
+        """Deliver one event as `call` does; a success, too, carries what was sent and answered as its sample."""
+        opened = await self.open()
+        if opened.kind != "succeeded":
+            return opened
+        http = self._client.bind()
+        first = event if self.batch == "single" else [event]
+        result = (await self._called(self.plugin.deliver, [event], (first,), http)).results[0]
+        if result.kind == "succeeded":
+            return Result(kind="succeeded", sample=self._sample("", http))
+        return result
+
     # Calling -------------------------------------------------------------------------------------------------
 
-    async def _called(self, function: Function, events: list[Event], arguments: tuple[Any, ...]) -> Outcome:
-        http = self._client.bind()
+    async def _called(
+        self, function: Function, events: list[Event], arguments: tuple[Any, ...], http: CallHttp | None = None
+    ) -> Outcome:
+        http = http or self._client.bind()
         if not function.is_async:
             return await self._blocking.outcome(
                 events, lambda part: (function.call, (*self._first(part, arguments), *self._injected(function, http))),
