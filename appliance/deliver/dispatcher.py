@@ -22,10 +22,9 @@ from appliance.deliver.http_client import HttpClient
 from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
+from appliance.deliver.ports import Pipeline
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
-from appliance.process.pipeline import Pipeline
-from appliance.process.route import matches, route
 from appliance.sdk import Config as PluginConfig
 from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor, Transaction
 
@@ -66,6 +65,7 @@ class Dispatcher:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._watchdog = Watchdog(self._loop, self._thread)
         self._client = HttpClient(config.outbound)
+        self._ending: asyncio.Task[None] | None = None
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Dispatcher:
         return max(0, self._log.sequence_at(int(when.timestamp() * 1000)) - 1)
 
     async def _start_worker(self, name: str, one: Bound) -> None:
-        goes = route(one.config.sources, frozenset({name.lower(), one.config.plugin.lower()}))
+        goes = self._pipeline.goes(one.config.sources, _names(name, one))
         worker = await self._make(Stream(name, taps=self._taps), one, goes, None)
         worker.paused = name in self._paused or not one.config.enabled
         worker.wake()
@@ -156,15 +156,11 @@ class Dispatcher:
                 await self._start_replay(replay, cursor)
 
     async def _start_replay(self, name: str, cursor: ReplayCursor) -> None:
-        one, criteria = self._bound[cursor.destination], cursor.criteria
-        usual = route(one.config.sources, frozenset({cursor.destination.lower(), one.config.plugin.lower()}))
-        wanted = {key: criteria[key] for key in ("type", "event", "user") if criteria.get(key)}
+        one = self._bound[cursor.destination]
+        goes = self._pipeline.goes(one.config.sources, _names(cursor.destination, one), cursor.criteria)
 
         def ended() -> None:
-            self._loop.create_task(self._end_replay(name))
-
-        def goes(record: Record) -> bool:
-            return usual(record) and matches(record, **wanted)
+            self._ending = self._loop.create_task(self._end_replay(name))
 
         worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
         worker.wake()
@@ -332,6 +328,11 @@ class Dispatcher:
     async def _log_write(self, change: Callable[[Transaction], T]) -> T:
         written: concurrent.futures.Future[T] = self._log.write(change)
         return await asyncio.wrap_future(written)
+
+
+def _names(name: str, one: Bound) -> frozenset[str]:
+    """How an event's `integrations` may call this destination."""
+    return frozenset({name.lower(), one.config.plugin.lower()})
 
 
 def _read_paused(file: Path) -> list[str]:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from appliance.core import logs
 from appliance.core.event import Record
+from appliance.core.plan import Join, Planned
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Buried, Effect, Held, Job, Settled
 from appliance.deliver.order import Order
-from appliance.process.pipeline import Pipeline, Planned
-from appliance.process.resolve import Join
+from appliance.deliver.ports import Pipeline
 from appliance.wal.log import DamagedBlock, Log
 
 READ_BYTES = 256 * 1024

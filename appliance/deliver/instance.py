@@ -150,7 +150,7 @@ class Instance:
             if returned is None and not limit.expired():
                 return _ONE_SUCCEEDED if len(events) < 2 else Outcome([SUCCEEDED] * len(events))
             error: BaseException = _swallowed() if limit.expired() else _returned(returned)
-        except (Exception, SystemExit) as raised:
+        except (Exception, SystemExit, GeneratorExit) as raised:
             error = self._timed_out() if limit.expired() and isinstance(raised, TimeoutError) else raised
         except asyncio.CancelledError as raised:
             task = asyncio.current_task()

@@ -1,8 +1,8 @@
 """Which delivery may go out next, and what its outcome means: the order rules of one destination. Pure.
 
 No I/O, no clock, no randomness of its own. The worker tells it what came from the log (`queues.offer`), from the held
-store (`queues.loaded`) and from the destination (`settle`); it answers with batches (`take`) and with `effects`, which the
-worker makes durable, in order, before anything that follows from them.
+store (`queues.loaded`) and from the destination (`settle`); it answers with batches (`take`) and with `effects`,
+which the worker makes durable, in order, before anything that follows from them.
 
 The promises, for every interleaving of these calls (property-tested against a naive model):
 
@@ -141,7 +141,9 @@ class Order:
             lane.uncounted += 1
         job.error = result.reason
         if counted and (given_up := self._given_up(job, now_ms)):
-            return self.queues.done(lane, job, Buried(job, job.stored, f"{given_up}; last: {result.reason}", result.sample))
+            reason = f"{given_up}; last: {result.reason}"
+            self.queues.done(lane, job, Buried(job, job.stored, reason, result.sample))
+            return
         jobs = [job]
         for piece in reversed(batch.rest):
             mine = [other for other in piece if self.queues.lane_of(other.lane) is lane]

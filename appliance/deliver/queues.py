@@ -142,7 +142,7 @@ class Queues:
     # What the order machine does with it ----------------------------------------------------------------------
 
     def gather(self, events_max: int, bytes_max: int) -> list[Job]:
-        """Jobs for one call, at most one per lane or, with `many_per_lane`, as many as there are; they are in flight now."""
+        """Jobs for one call, one per lane or, with `many_per_lane`, as many as there are; they are in flight now."""
         jobs: list[Job] = []
         size = 0
         while self.runnable and len(jobs) < events_max:

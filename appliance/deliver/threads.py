@@ -3,10 +3,14 @@
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 _Job = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
+
+
+class Stopped(Exception):
+    """The function raised what is meant for an interpreter, a generator or a future, and would confuse ours."""
 
 
 class Threads:
@@ -24,7 +28,7 @@ class Threads:
         self._idle = threading.Semaphore(0)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Run the function in a thread. Whatever it raises, SystemExit included, is in the future."""
+        """Run the function in a thread. Whatever it raises is in the future, SystemExit and its like as `Stopped`."""
         future: Future[Any] = Future()
         self._jobs.put((future, function, arguments))
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._count:
@@ -44,9 +48,19 @@ class Threads:
             if future.set_running_or_notify_cancel():
                 try:
                     returned = function(*arguments)
-                except BaseException as error:
+                except (StopIteration, CancelledError) as error:  # asyncio's futures cannot carry them
+                    future.set_exception(_stopped(error))
+                except Exception as error:
                     future.set_exception(error)
+                except BaseException as error:
+                    future.set_exception(_stopped(error))
                 else:
                     future.set_result(returned)
             del job, future, function, arguments  # Nothing of an event stays alive while the thread waits.
             self._idle.release()
+
+
+def _stopped(error: BaseException) -> Stopped:
+    stopped = Stopped(f"{type(error).__name__}: {error}")
+    stopped.__cause__ = error
+    return stopped

@@ -25,7 +25,7 @@ from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Lane, Settl
 from appliance.deliver.ledger import Ledger
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import Result
-from appliance.process.pipeline import Pipeline
+from appliance.deliver.ports import Pipeline
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
@@ -160,7 +160,8 @@ class Worker:
         if more and not starved and self.order.breaker.closed:
             self.wake()
         self._arm(now_ms, starved)
-        if self._ended and self.feed.ended and not (self.cursor.unsettled or self.order.queues.stored or self.ledger.unsaved):
+        left = self.cursor.unsettled or self.order.queues.stored or self.ledger.unsaved
+        if self._ended and self.feed.ended and not left:
             ended, self._ended = self._ended, None
             ended()
 

@@ -5,30 +5,16 @@ Plan, consent, suppression and transformations take their places in `plan`, betw
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
 from appliance.core.enrich import enrich
 from appliance.core.event import Event, Record
-from appliance.process.resolve import Join, Resolver
+from appliance.core.plan import Join, Plan, Planned
+from appliance.process.resolve import Resolver
+from appliance.process.route import matches, route
 from appliance.wal.types import Block
-
-
-class Planned(NamedTuple):
-    """One event of the log for one destination; `events` is empty where it is filtered, and has several parts where a
-    transformation fans out."""
-
-    sequence: int
-    lane: str
-    events: list[Event]
-
-
-class Plan(NamedTuple):
-    """A block for one destination, in sequence order."""
-
-    joins: list[Join]
-    planned: list[Planned]
 
 
 class _Shared(NamedTuple):
@@ -59,6 +45,22 @@ class Pipeline:
             if record.sequence > after
         ]
         return Plan([join for join in shared.joins if join.sequence > after], planned)
+
+    def goes(
+        self, sources: list[str] | None, names: frozenset[str], criteria: Mapping[str, str] | None = None
+    ) -> Callable[[Record], bool]:
+        """The predicate of one destination.
+
+        Args:
+            sources: names of the sources delivered there; None: all.
+            names: how an event's `integrations` may call it, in lower case.
+            criteria: a replay's filter: any of `type`, `event` and `user`.
+        """
+        usual = route(sources, names)
+        wanted = {key: value for key, value in (criteria or {}).items() if key in ("type", "event", "user") and value}
+        if not wanted:
+            return usual
+        return lambda record: usual(record) and matches(record, **wanted)
 
     def event(self, record: Record) -> tuple[str, Event]:
         """The lane and the event of one record on its own, as it would be delivered now."""

@@ -1,18 +1,11 @@
-"""Whose event is it: from a block of the log to lanes, people and joins. The identity graph stands behind this later."""
+"""Whose event is it: from a block of the log to lanes, people and joins. The identity graph will stand behind this."""
 
 import hashlib
 from typing import NamedTuple, Protocol
 
 from appliance.core.event import Record
+from appliance.core.plan import Join
 from appliance.wal.types import Block
-
-
-class Join(NamedTuple):
-    """Before the event at `sequence` two lanes become one: from here on the loser's events are the winner's."""
-
-    sequence: int
-    loser: str
-    winner: str
 
 
 class Resolution(NamedTuple):
