@@ -40,6 +40,8 @@ def test_repeats_are_told_apart_by_run() -> None:
     verdict = judge(sent(1, 2), [arrived(1), arrived(2), arrived(2, run=3), arrived(2, run=4)])
     assert verdict.clean
     assert verdict.duplicates == {1: 1, 3: 1}
+    tried_again = [arrived(1), arrived(1, run=2, status=500), arrived(1, run=2), arrived(1, run=3)]
+    assert judge(sent(1), tried_again).duplicates == {1: 1, 2: 1}, "a retried duplicate is one duplicate"
     assert judge(sent(1), [arrived(1), arrived(1)]).repeated == [("p", 1)]
     assert judge(sent(1), [arrived(1, status=500), arrived(1)]).clean, "a retry is no repeat"
 

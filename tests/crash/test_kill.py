@@ -116,7 +116,7 @@ def test_kill_9_loses_nothing(
     verdicts = drain(ledger, outlets, 60.0 + KILLS)
     figure(f"seed {seed}, {KILLS} kills, {len(ledger.acknowledged)} acknowledged of {len(ledger.entries)}, answers "
            f"{dict(ledger.answers)}, ack p99 {percentile(ledger.latencies_s, 0.99) * 1e3:.0f} ms, slowest start "
-           f"{slowest_s:.2f} s; " + "; ".join(f"{name}: {verdict}" for name, verdict in verdicts.items()))
+           f"{slowest_s:.2f} s; " + "; ".join(f"{name} (bound {outlets[name].repeats_max}): {verdict}" for name, verdict in verdicts.items()))
     assert set(ledger.answers) <= {0, 200, 503}
     assert len(ledger.acknowledged) > 20 * KILLS, "hardly any load: the test would prove nothing"
     for name, verdict in verdicts.items():

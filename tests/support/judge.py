@@ -57,7 +57,7 @@ class Verdict:
     inversions: list[str] = field(default_factory=list)
     """Told in words: who, and which number came after which."""
     duplicates: Counter[int] = field(default_factory=Counter)
-    """By run: events accepted in it that arrived again in a later one."""
+    """By run: different events accepted in it that arrived again in later ones, until accepted once more."""
     repeated: list[Key] = field(default_factory=list)
     """Accepted and sent again within one run: no crash excuses it."""
     changed_ids: list[Key] = field(default_factory=list)
@@ -85,6 +85,7 @@ def judge(entries: Mapping[Key, Entry], arrivals: Iterable[Arrival]) -> Verdict:
     verdict, accepted_in, seen_ids = Verdict(), dict[Key, int](), dict[Key, set[str]]()
     newest: dict[tuple[str, bool], int] = {}
     attempted: set[Key] = set()
+    again: set[tuple[Key, int]] = set()
     for arrival in arrivals:
         key = (arrival.person, arrival.n)
         if key not in entries:
@@ -95,7 +96,7 @@ def judge(entries: Mapping[Key, Entry], arrivals: Iterable[Arrival]) -> Verdict:
             attempted.add(key)
             _order(verdict, newest, key, accepted=False)
         if key in accepted_in:
-            _repeat(verdict, key, accepted_in[key], arrival.run)
+            _repeat(verdict, again, key, accepted_in[key], arrival.run)
         elif arrival.accepted:
             _order(verdict, newest, key, accepted=True)
         if arrival.accepted:
@@ -113,10 +114,11 @@ def _order(verdict: Verdict, newest: dict[tuple[str, bool], int], key: Key, *, a
     newest[person, accepted] = max(n, last)
 
 
-def _repeat(verdict: Verdict, key: Key, run_before: int, run: int) -> None:
+def _repeat(verdict: Verdict, again: set[tuple[Key, int]], key: Key, run_before: int, run: int) -> None:
     if run == run_before:
         verdict.repeated.append(key)
-    else:
+    elif (key, run_before) not in again:
+        again.add((key, run_before))
         verdict.duplicates[run_before] += 1
 
 

@@ -1,0 +1,135 @@
+"""The admin API on a real log and real deliveries, without a collector: for tests of control in one process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from appliance.control.api import Control
+from appliance.core import settings
+from appliance.core.clock import SystemClock
+from appliance.core.config import SourceConfig
+from appliance.core.event import Record
+from appliance.core.metrics import Metrics
+from appliance.deliver.bind import Shelf, bind
+from appliance.deliver.dispatcher import Dispatcher
+from appliance.process.pipeline import Pipeline
+from appliance.process.resolve import IdResolver
+from appliance.wal.log import Log
+from tests.support import toml
+from tests.support.appliance import WRITE_KEY
+
+
+class Counted(msgspec.Struct):
+    """What a collector says of one source."""
+
+    name: str
+    enabled: bool = True
+    requests_total: int = 0
+    accepted_total: int = 0
+    duplicates_total: int = 0
+    refused_total: int = 0
+    repaired_total: int = 0
+    last_received_ms: int = 0
+
+
+class Room:
+    """Log, deliveries and admin API over one folder; stands in for `app.py` and the collector.
+
+    Attributes:
+        http: a session with the admin token.
+        reloads: words that the next re-load answers, or the error it raises.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.data = folder / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
+        tables = {"sources": {"web": {"write_key": WRITE_KEY}}, **config}
+        self.config_file = str(folder / "sternpost.toml")
+        Path(self.config_file).write_text(toml.dumps(tables))
+        self.loaded = settings.load(Path(self.config_file), self.data)
+        self.version, self.collect_url = "0.0.test", "http://127.0.0.1:9"
+        self.reloads: list[str] | Exception = []
+        self.problems: list[str] = []
+        self.clock, self.metrics = SystemClock(), Metrics()
+        self.log = Log.open(self.data / "wal", self.loaded.config.wal, self.clock)
+        pipeline = Pipeline(IdResolver(), 1 << 20)
+        self.dispatcher = Dispatcher(self.log, pipeline, self.clock, self.loaded.config, self.data / "paused.json")
+        listen = msgspec.structs.replace(self.loaded.config.control, listen="127.0.0.1:0")
+        self.control = Control(self.log, self.dispatcher, self, self, listen, self.data, self.metrics, self.clock)
+        self.url = ""
+        self.http: aiohttp.ClientSession
+
+    def status(self) -> Sequence[Counted]:
+        return [Counted(name) for name in self.loaded.config.sources]
+
+    def sources(self) -> Mapping[str, SourceConfig]:
+        return self.loaded.config.sources
+
+    def configured(self) -> Mapping[str, str]:
+        return {name: one.plugin for name, one in self.loaded.config.destinations.items()}
+
+    def faults(self) -> Sequence[str]:
+        return self.problems
+
+    async def reload(self) -> Sequence[str]:
+        if isinstance(self.reloads, Exception):
+            raise self.reloads
+        return self.reloads
+
+    @property
+    def token(self) -> str:
+        return (self.data / "admin.token").read_text().strip()
+
+    async def collect(self, *events: dict[str, Any], source: str = "web") -> None:
+        """Make these events durable, as the collector would."""
+        await self.log.append([self.record(event, source) for event in events])
+
+    def record(self, event: dict[str, Any], source: str = "web") -> Record:
+        return Record(
+            0, source, self.clock.wall_ms(), "203.0.113.9", event.get("type", "track"), event.get("anonymousId", ""),
+            event.get("userId", ""), event["messageId"], "", 0, msgspec.json.encode(event),
+        )
+
+    async def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        async with self.http.get(path, params=query) as reply:
+            assert reply.status == status, (reply.status, await reply.text())
+            return await reply.json()
+
+    async def post(self, path: str, body: Any = None, status: int = 200) -> Any:
+        async with self.http.post(path, json=body) as reply:
+            assert reply.status == status, (reply.status, await reply.text())
+            return await reply.json()
+
+    async def until(self, path: str, enough: Any, timeout_s: float = 15.0) -> Any:
+        """Ask again until `enough(answer)`."""
+        async with asyncio.timeout(timeout_s):
+            while not enough(answer := await self.get(path)):
+                await asyncio.sleep(0.03)
+        return answer
+
+
+@asynccontextmanager
+async def running(folder: Path, config: Mapping[str, Any] | None = None) -> AsyncIterator[Room]:
+    """A room that listens; everything ends with the block."""
+    room = Room(folder, config or {})
+    shelf = Shelf(room.data)
+    shelf.look([])
+    bound, broken = bind(shelf, room.loaded, folder)
+    assert not broken, broken
+    room.log.start(asyncio.get_running_loop())
+    await asyncio.to_thread(room.dispatcher.start, bound)
+    try:
+        host, port = await room.control.start()
+        room.url = f"http://{host}:{port}"
+        headers = {"Authorization": f"Bearer {room.token}"}
+        async with aiohttp.ClientSession(room.url, headers=headers) as room.http:
+            yield room
+    finally:
+        await room.control.stop()
+        await room.dispatcher.stop()
+        await room.log.stop()
