@@ -135,7 +135,8 @@ class World:
             self.order.queues.joined(*self.log.joins[sequence])
         if self.cursor.settled_before(sequence):
             self.cursor.passed(sequence)
-            return self.recover()
+            self.recover()
+            return
         self.cursor.opened(sequence, {0})
         self.order.queues.offer(Job(self.log.lanes[sequence - 1], sequence, 0, None, 100))
         self.recover()
