@@ -19,7 +19,7 @@ from hashlib import blake2b
 _U64 = struct.Struct(">Q")
 _JOB = struct.Struct(">QI")
 
-SEQUENCE_MAX = (1 << 64) - 1
+SEQUENCE_MAX = (1 << 63) - 1
 
 
 def number_key(number: int) -> bytes:

@@ -137,7 +137,11 @@ class Log:
         """
         if after >= self._state.last_sequence:
             return []
-        return self._reader.read(after, bytes_max)
+        try:
+            return self._reader.read(after, bytes_max)
+        except DamagedBlock as error:
+            error.last_sequence = min(error.last_sequence, self._state.last_sequence)
+            raise
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called on the writer thread after each commit with events; returns what ends it."""

@@ -70,6 +70,8 @@ class Reader:
             DamagedBlock: the next block cannot be read.
         """
         blocks: list[Block] = []
+        if after >= keys.SEQUENCE_MAX:
+            return blocks
         for stored in self._copy(after, bytes_max):
             try:
                 blocks.append(stored.cached or self._decode(stored))
