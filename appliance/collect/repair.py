@@ -1,0 +1,108 @@
+"""The second, slower parser: reads what clients send that is almost JSON, and changes nothing but what is broken.
+
+Bare `NaN` and infinities become null, lone surrogates U+FFFD, a byte order mark is dropped. In a batch every event is
+looked at on its own, so one that is nested too deeply for a decoder costs only itself. Runs in a worker thread.
+
+Source: contract/http.md, What real clients do, point 9.
+"""
+
+import re
+from collections.abc import Iterator
+
+from appliance.collect import parse
+from appliance.collect.parse import Envelope, Limits, Parsed, Refusal
+from appliance.core import json_text
+from appliance.core.event import REPAIRED, Record
+
+_BROKEN = re.compile(
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?(?:NaN|Infinity)', re.DOTALL
+)
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPACE = b" \t\r\n"
+
+
+def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> Parsed:
+    """As `parse.parse_event`, for a body that it could not read."""
+    body = body.strip(_SPACE)
+    if json_text.nested_deeper(body, limits.depth_max):
+        return parse.refused(parse.TOO_DEEP, body)
+    text = repaired(body)
+    if not parse.is_strict(text):
+        return parse.refused(parse.INVALID_JSON, body)
+    return _collect(iter([(text, REPAIRED)]), type, envelope, limits)
+
+
+def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
+    """As `parse.parse_batch`, for a body that it could not read."""
+    text = body.strip(_SPACE).removeprefix(_BYTE_ORDER_MARK)
+    try:
+        text.decode()
+        outer = dict(_outer(text, limits))
+        events = outer.get(b'"batch"', b"null")
+        if events == b"null" or events[:1] != b"[":
+            return parse.refused(parse.EMPTY_BATCH, body)
+        if b'"sentAt"' in outer:
+            envelope = envelope._replace(sent_at=parse.text_of(outer[b'"sentAt"']) or envelope.sent_at)
+        parsed = _collect(_events(events, limits), "", envelope, limits)
+    except ValueError as error:
+        return parse.refused(parse.INVALID_JSON._replace(detail=str(error)), body)
+    return parsed if parsed.records or parsed.refused_count else parse.refused(parse.EMPTY_BATCH, body)
+
+
+def repaired(text: bytes) -> bytes:
+    """The text with what is broken replaced; everything else keeps its bytes."""
+    text = text.removeprefix(_BYTE_ORDER_MARK)
+    if b"\\ud" in text or b"\\uD" in text:
+        text = _ESCAPE.sub(_whole_escape, text)
+    if b"NaN" in text or b"Infinity" in text:
+        text = _BROKEN.sub(_number, text)
+    return text
+
+
+def _whole_escape(found: "re.Match[bytes]") -> bytes:
+    return b"\\ufffd" if found[1] else found[0]
+
+
+def _number(found: "re.Match[bytes]") -> bytes:
+    return found[0] if found[0][:1] == b'"' else b"null"
+
+
+def _outer(text: bytes, limits: Limits) -> Iterator[tuple[bytes, bytes]]:
+    """The members of the batch's object, repaired, but for the batch itself; ValueError where one is no JSON."""
+    for key, value in json_text.members(text):
+        if key != b'"batch"':
+            value = repaired(value)
+            if json_text.nested_deeper(value, limits.depth_max) or not parse.is_strict(value):
+                raise ValueError(f"broken at {key[:100].decode(errors='replace')}")
+        yield key, value
+
+
+def _events(text: bytes, limits: Limits) -> Iterator[tuple[bytes, int]]:
+    """Each event and its repair flag; ValueError where one cannot be repaired."""
+    for index, raw in enumerate(json_text.elements(text)):
+        if parse.is_strict(raw) or json_text.nested_deeper(raw, limits.depth_max):
+            yield raw, 0
+            continue
+        text = repaired(raw)
+        if not parse.is_strict(text):
+            raise ValueError(f"event {index} of the batch is broken")
+        yield text, REPAIRED
+
+
+def _collect(events: Iterator[tuple[bytes, int]], type: str, envelope: Envelope, limits: Limits) -> Parsed:
+    records: list[Record] = []
+    refusals: list[tuple[Refusal, bytes]] = []
+    refused_count = repaired_count = 0
+    for raw, flags in events:
+        made = parse.make_record(raw, type, envelope, limits, flags)
+        if isinstance(made, Record):
+            records.append(made)
+            repaired_count += bool(flags)
+            continue
+        refused_count += 1
+        if len(refusals) < parse.REFUSALS_KEPT_MAX:
+            refusals.append((made, raw))
+    return Parsed(records, refusals, refused_count, repaired_count)
