@@ -41,7 +41,7 @@ def encoded(**fields: Any) -> bytes:
 
 def raw(properties: bytes) -> bytes:
     """A good event whose properties are these bytes."""
-    return encoded(properties=0)[:-2] + properties + b"}"
+    return encoded()[:-1].replace(b'"properties": {}, ', b"") + b', "properties": ' + properties + b"}"
 
 
 def batch(*items: bytes) -> bytes:
