@@ -85,7 +85,7 @@ class Actions:
         """
         async with self._one_by_one:
             found = await self._expected(query, ids, expected)
-            async with self._audited(who, "dead.requeue", query.source or _shown(ids), len(found)) as entry:
+            async with self._audited(who, "dead.requeue", query.source or _shown(found), len(found)) as entry:
                 done = 0
                 for chunk in _chunks(found, REQUEUE_AT_ONCE):
                     done += await self._parts.dispatcher.requeue(chunk)
@@ -96,7 +96,7 @@ class Actions:
         """Delete dead letters for good; returns how many. Arguments as for `requeue`."""
         async with self._one_by_one:
             found = await self._expected(query, ids, expected)
-            async with self._audited(who, "dead.purge", query.source or _shown(ids), len(found)) as entry:
+            async with self._audited(who, "dead.purge", query.source or _shown(found), len(found)) as entry:
                 done = 0
                 for chunk in _chunks(found, PURGE_AT_ONCE):
                     done += await asyncio.wrap_future(self._parts.log.write(_purge(chunk)))

@@ -128,9 +128,9 @@ class Control:
         self._token = auth.kept_token(self._data)
         host, port = parse_address(self._config.listen)
         app = self._application()
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=75.0)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls(), shutdown_timeout=2.0)
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls())
         try:
             await site.start()
         except OSError:

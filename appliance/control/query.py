@@ -32,7 +32,7 @@ KEYS = {
     "age": "how long ago, such as >1h or <2d",
 }
 """Every key and what it means; one that a thing does not have matches nothing."""
-_TERM = re.compile(r'\s*(-?)(?:([a-zA-Z_]+):)?(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*))', re.DOTALL)
+_TERM = re.compile(r'\s*(-?)(?:([a-zA-Z_]+):)?(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|$)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 

@@ -207,7 +207,8 @@ def _within(progress: Progress, record: Record) -> bool:
 
 
 def _dead_standing(letter: DeadLetter) -> Standing:
-    words = f"dead letter {letter.id} after {letter.attempts} attempts, at stage {letter.stage}: {letter.reason}"
+    tried = f" after {letter.attempts} failed attempts" if letter.attempts else ""
+    words = f"dead letter {letter.id}{tried}, at stage {letter.stage}: {letter.reason}"
     return Standing(
         destination=letter.destination, state=JobState.ABORTED, words=words, attempts=letter.attempts,
         dead_id=letter.id, sample=letter.sample,

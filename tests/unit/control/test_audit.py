@@ -1,0 +1,49 @@
+"""The audit trail: one line per action, bounded, readable after damage."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.control import audit
+from appliance.control.audit import AuditTrail, Entry
+
+
+def entry(number: int) -> Entry:
+    return Entry(when="2030-01-31T12:00:00.000Z", who="admin", what="dead.purge", count=number, address="127.0.0.1")
+
+
+def test_entries_are_lines_of_json_newest_last_in_the_file(tmp_path: Path) -> None:
+    trail = AuditTrail(tmp_path)
+    for number in range(5):
+        trail.append(entry(number))
+    lines = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["count"] for line in lines if "count" in json.loads(line)] == [1, 2, 3, 4]
+    assert json.loads(lines[1]) == {
+        "when": "2030-01-31T12:00:00.000Z", "who": "admin", "what": "dead.purge", "count": 1, "from": "127.0.0.1",
+    }
+    assert [found.count for found in trail.newest(3)] == [4, 3, 2]
+    assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+def test_a_damaged_line_is_passed_over_and_no_file_is_no_error(tmp_path: Path) -> None:
+    trail = AuditTrail(tmp_path)
+    assert trail.newest(10) == []
+    trail.append(entry(1))
+    with (tmp_path / "audit.jsonl").open("ab") as opened:
+        opened.write(b'{"when": "torn\n\xff\xfe\n')
+    trail.append(entry(2))
+    assert [found.count for found in trail.newest(10)] == [2, 1]
+
+
+def test_a_full_file_is_set_aside_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "FILE_BYTES_MAX", 300)
+    monkeypatch.setattr(audit, "FILES_MAX", 3)
+    trail = AuditTrail(tmp_path)
+    for number in range(1, 41):
+        trail.append(entry(number))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names in (["audit.1.jsonl", "audit.2.jsonl"], ["audit.1.jsonl", "audit.2.jsonl", "audit.jsonl"])
+    kept = [json.loads(line)["count"] for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
+    assert max(kept) == 40 and sorted(kept) == list(range(min(kept), 41)) and min(kept) > 20
