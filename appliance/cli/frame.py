@@ -87,11 +87,17 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
         self._module = module
         self.add_argument(
-            "--config", type=Path, metavar="PATH", default=argparse.SUPPRESS,
+            "--config",
+            type=Path,
+            metavar="PATH",
+            default=argparse.SUPPRESS,
             help="configuration file (default: ./sternpost.toml, where it exists)",
         )
         self.add_argument(
-            "--data", type=Path, metavar="PATH", default=argparse.SUPPRESS,
+            "--data",
+            type=Path,
+            metavar="PATH",
+            default=argparse.SUPPRESS,
             help="data folder (default: ./sternpost-data)",
         )
 

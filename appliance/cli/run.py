@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="do not print what to try next (for services)")
     parser.add_argument(
-        "--null-store", action="store_true",
+        "--null-store",
+        action="store_true",
         help="measurements only: acknowledge events WITHOUT keeping them",
     )
 

@@ -38,8 +38,8 @@ def browser(url: str, key: str) -> str:
     """RudderStack's browser SDK, its configuration fetched from this collector."""
     return (
         "<script>\n"
-        f"  window.rudderanalytics = [[\"load\", {json.dumps(key)}, {json.dumps(url)}, "
-        f"{{ configUrl: {json.dumps(url)} }}], [\"page\"]];\n"
+        f'  window.rudderanalytics = [["load", {json.dumps(key)}, {json.dumps(url)}, '
+        f'{{ configUrl: {json.dumps(url)} }}], ["page"]];\n'
         "</script>\n"
         '<script async src="https://cdn.rudderlabs.com/v3/modern/rsa.min.js"></script>'
     )

@@ -283,8 +283,11 @@ def _check_write_keys(sources: dict[str, Any], faults: Faults) -> None:
             continue
         owner = owners.setdefault(key.reveal(), name)
         if owner != name:
-            faults.add(("sources", name, "write_key"), f"is the write key of source {shown(owner)} too",
-                       "give each source its own key")
+            faults.add(
+                ("sources", name, "write_key"),
+                f"is the write key of source {shown(owner)} too",
+                "give each source its own key",
+            )
 
 
 def _check_sources_of(path: KeyPath, names: Any, table: dict[str, Any], faults: Faults) -> None:

@@ -277,7 +277,7 @@ def _check_origin(text: str) -> None:
 
 def _check_url(text: str) -> None:
     if text and not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", text):
-        raise ValueError(f'{shown(text)} is no URL; write http:// or https:// and the host')
+        raise ValueError(f"{shown(text)} is no URL; write http:// or https:// and the host")
 
 
 def _check_endpoint(text: str) -> None:
@@ -301,7 +301,12 @@ _TEXT_CHECKS: dict[str, Callable[[str], object]] = {
 
 
 _KINDS: dict[type, str] = {
-    bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a table",
 }
 
 

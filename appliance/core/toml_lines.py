@@ -96,7 +96,7 @@ class _Scanner:
         start = self.at
         if self.text[start] in "\"'":
             self._string()
-            return next(iter(tomllib.loads(f"{self.text[start:self.at]}=0")))
+            return next(iter(tomllib.loads(f"{self.text[start : self.at]}=0")))
         while self.text[self.at] not in _BARE_KEY_END:
             self.at += 1
         return self.text[start : self.at]

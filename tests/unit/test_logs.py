@@ -28,7 +28,7 @@ def test_text_for_people() -> None:
     logs.setup("info", "text", stream)
     logs.logger("collect").info("listener_opened", address="127.0.0.1:8080", words="two words", count=3, quote='"')
     assert re.fullmatch(
-        r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    collect listener_opened '
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    collect listener_opened "
         r'address=127\.0\.0\.1:8080 words="two words" count=3 quote="\\""',
         lines(stream)[0],
     )
@@ -41,7 +41,12 @@ def test_json_for_machines() -> None:
     line = json.loads(lines(stream)[0])
     assert line.pop("time").endswith("Z")
     assert line == {
-        "level": "debug", "room": "deliver", "event": "batch_sent", "destination": "crm", "events": 5, "ratio": 0.5,
+        "level": "debug",
+        "room": "deliver",
+        "event": "batch_sent",
+        "destination": "crm",
+        "events": 5,
+        "ratio": 0.5,
         "error": "é\nx",
     }
 
@@ -62,7 +67,10 @@ def test_levels() -> None:
     logs.logger("wal").warning("log_filled")
     logging.getLogger("some.library").info("chatter")
     logging.getLogger("some.library").warning("trouble with %s", "x")
-    assert [line.split()[2:] for line in lines(stream)] == [["wal", "log_filled"], ["some.library", "trouble", "with", "x"]]
+    assert [line.split()[2:] for line in lines(stream)] == [
+        ["wal", "log_filled"],
+        ["some.library", "trouble", "with", "x"],
+    ]
 
 
 def test_a_traceback_stands_below_its_event() -> None:
@@ -112,7 +120,9 @@ def test_repeats_differ_by_destination_and_error_but_not_by_numbers() -> None:
     log.warning("delivery_failed", destination="crm", error="HTTP timeout")
     written = [line for line in lines(stream) if "delivery_failed" in line]
     assert [("crm" in line, "reset" in line, "timeout" in line) for line in written] == [
-        (True, True, False), (False, False, False), (True, False, True),
+        (True, True, False),
+        (False, False, False),
+        (True, False, True),
     ]
     assert sum("progress_made" in line for line in lines(stream)) == 20
     logs.setup("info", "text", io.StringIO())

@@ -44,7 +44,9 @@ def test_numbers_read_when_asked() -> None:
     assert got["deliver_delivered_events_total", (("destination", "crm"),)] == 7
 
 
-@pytest.mark.parametrize("name", ["events_total", "collect_total", "billing_events", "collect_Events", "collect_x", "collect"])
+@pytest.mark.parametrize(
+    "name", ["events_total", "collect_total", "billing_events", "collect_Events", "collect_x", "collect"]
+)
 def test_names_outside_the_grammar(name: str) -> None:
     with pytest.raises(ValueError, match="metrics are named"):
         Metrics().gauge(name, "x")

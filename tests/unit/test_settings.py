@@ -30,7 +30,9 @@ def faults_of(tmp_path: Path, text: str) -> list[tuple[int, str, str]]:
 
 
 def test_the_example_of_the_design(tmp_path: Path) -> None:
-    config = read(tmp_path, """
+    config = read(
+        tmp_path,
+        """
 [collect]
 listen = "127.0.0.1:8080"
 [control]
@@ -49,7 +51,8 @@ X-Team = "a"
 [destinations.crm.retry]
 attempts_max = 50
 age_max = "3d"
-""").config
+""",
+    ).config
     assert config.wal.disk_bytes_max == 4 << 30
     assert config.wal.retention == 86_400.0
     assert config.sources["web"].write_key.reveal() == "wk_example"
@@ -60,7 +63,9 @@ age_max = "3d"
 
 
 def test_every_fault_at_once(tmp_path: Path) -> None:
-    found = faults_of(tmp_path, """
+    found = faults_of(
+        tmp_path,
+        """
 [colect]
 [collect]
 lisen = "127.0.0.1:8080"
@@ -90,7 +95,8 @@ start = 2030-01-01
 attempts_max = 0
 age_max = "3 fortnights"
 delay_min = 500
-""")
+""",
+    )
     expected = [
         (2, "colect", 'unknown key (did you mean "collect"?)'),
         (4, "collect.lisen", 'unknown key (did you mean "listen"?)'),
@@ -194,12 +200,15 @@ def test_lines_for_those_who_check_later(tmp_path: Path) -> None:
 def test_secrets_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STERNPOST_TEST_KEY", "from_env")
     (tmp_path / "key").write_text("from_file\n")
-    config = read(tmp_path, """
+    config = read(
+        tmp_path,
+        """
 [sources.a]
 write_key = "env:STERNPOST_TEST_KEY"
 [sources.b]
 write_key = "file:key"
-""").config
+""",
+    ).config
     assert config.sources["a"].write_key.reveal() == "from_env"
     assert config.sources["b"].write_key.reveal() == "from_file", "a relative path starts from the file's folder"
     assert "from_env" not in repr(config) and "from_file" not in repr(config)
@@ -208,8 +217,11 @@ write_key = "file:key"
 def test_a_fault_shows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STERNPOST_TEST_KEY", "hush hush")
     with pytest.raises(ConfigError) as caught:
-        read(tmp_path, "[sources.a]\nwrite_key = 'env:STERNPOST_TEST_KEY'\n[sources.b]\nwrite_key = 'same'\n"
-                       "[sources.c]\nwrite_key = 'same'\n[sources.d]\nwrite_key = ['inside']\n")
+        read(
+            tmp_path,
+            "[sources.a]\nwrite_key = 'env:STERNPOST_TEST_KEY'\n[sources.b]\nwrite_key = 'same'\n"
+            "[sources.c]\nwrite_key = 'same'\n[sources.d]\nwrite_key = ['inside']\n",
+        )
     assert len(caught.value.faults) == 3
     for secret in ("hush", "same", "inside"):
         assert secret not in str(caught.value)

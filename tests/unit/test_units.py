@@ -21,7 +21,15 @@ def test_no_sizes(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("24h", 86_400), ("3d", 259_200), ("500ms", 0.5), ("30s", 30), ("1h 30m", 5400), ("1.5 min", 90), ("2w", 1_209_600)],
+    [
+        ("24h", 86_400),
+        ("3d", 259_200),
+        ("500ms", 0.5),
+        ("30s", 30),
+        ("1h 30m", 5400),
+        ("1.5 min", 90),
+        ("2w", 1_209_600),
+    ],
 )
 def test_durations(text: str, expected: float) -> None:
     assert parse_seconds(text) == pytest.approx(expected)

@@ -1,0 +1,213 @@
+"""Writes docs/configuration.md and docs/commands.md from the code that declares them; `make docs` runs it.
+
+A house test compares the files with what this would write, so they are never behind.
+"""
+
+import argparse
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from appliance.cli import frame  # noqa: E402  # the root comes first
+from appliance.core import config as declared  # noqa: E402
+from appliance.core.config import Config  # noqa: E402
+from appliance.core.secret import Secret  # noqa: E402
+from appliance.deliver.plugin_docs import field_docs  # noqa: E402
+from appliance.deliver.plugins import load_all, shipped_folder  # noqa: E402
+
+PAGES = ROOT / "docs"
+
+CONFIGURATION_HEAD = """\
+# Configuration
+
+Made by `make docs` from `appliance/core/config.py` and the shipped plug-ins; edit those.
+
+`sternpost run` reads `./sternpost.toml` where it exists, or the file named with `--config`. Without a file it starts on
+loopback with one source `default` and one destination `files`, as it does for a file that names neither sources nor
+destinations. `sternpost init` writes a commented file, and `sternpost check` prints every fault at once.
+
+- Sizes are bytes: `1024`, `"512 KiB"`, `"4 GiB"` (KiB is 1024, KB is 1000).
+- Durations are seconds: `30`, `"500ms"`, `"15m"`, `"24h"`, `"3d"`.
+- Relative paths start from the file's folder.
+- A secret is given as `"env:NAME"` or `"file:PATH"`. A literal is accepted for keys named `write_key` only, which
+  browsers show anyway.
+- SIGHUP re-loads sources, destinations and plug-ins; the other tables take effect at the next start. A file with a
+  fault is refused, and what was in force stays.
+"""
+
+COMMANDS_HEAD = """\
+# Commands
+
+Made by `make docs` from `appliance/cli/`; edit that.
+
+`--config PATH` (default: `./sternpost.toml`, where it exists) and `--data PATH` (default: `./sternpost-data`) may stand
+before the command or behind it. `NO_COLOR` switches colours off. Commands that act on a running process find it
+through the data folder.
+
+## Exit codes
+
+"""
+
+
+def configuration() -> str:
+    """The text of docs/configuration.md."""
+    docs = _docs_of(declared)
+    parts = [CONFIGURATION_HEAD]
+    for header, kind, words in _tables(Config, "", docs):
+        parts.append(f"## `{header}`\n\n{words}\n\n{_key_table(kind, docs[kind.__name__])}")
+    parts.append("# Keys of the shipped plug-ins\n\nThey stand in `[destinations.NAME]`, beside the keys above.\n")
+    plugins, faults = load_all([shipped_folder()])
+    assert not faults, faults
+    for name, plugin in sorted(plugins.items()):
+        source = plugin.path.read_text(encoding="utf-8")
+        table = _key_table(plugin.config_type, field_docs(source, plugin.config_type.__name__))
+        parts.append(f'## `plugin = "{name}"`\n\n{plugin.summary}\n\n{table}')
+    return "\n".join(parts)
+
+
+def commands() -> str:
+    """The text of docs/commands.md."""
+    parser = frame.build_parser()
+    frame.complete_all(parser)
+    codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in frame.EXIT_CODES.items())
+    parts = [f"{COMMANDS_HEAD}| code | meaning |\n|---|---|\n{codes}\n"]
+    for name in frame.COMMANDS:
+        parts += _command(f"sternpost {name}", _children(parser)[name])
+    return "\n".join(parts)
+
+
+def _docs_of(module: Any) -> dict[str, dict[str, str]]:
+    source = inspect.getsource(module)
+    return {name: field_docs(source, name) for name, value in vars(module).items() if isinstance(value, type)}
+
+
+def _tables(kind: type[msgspec.Struct], header: str, docs: dict[str, dict[str, str]]) -> Iterator[tuple[str, Any, str]]:
+    """Every table of the file: its header as written, its struct, what it is."""
+    for field in msgspec.structs.fields(kind):
+        inner = [part for part in (field.type, *get_args(field.type)) if _is_struct(part)]
+        for part in inner:
+            name = f"{header}{field.name}" + (".NAME" if get_origin(field.type) is dict else "")
+            yield f"[{name}]", part, docs[kind.__name__][field.name]
+            yield from _tables(part, f"{name}.", docs)
+
+
+def _is_struct(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, msgspec.Struct)
+
+
+def _key_table(kind: type[msgspec.Struct], docs: dict[str, str]) -> str:
+    lines = ["| key | value | default | |", "|---|---|---|---|"]
+    for field in msgspec.structs.fields(kind):
+        if any(_is_struct(part) for part in (field.type, *get_args(field.type))) or field.name == "options":
+            continue  # a table of its own; plug-in keys
+        default = "required" if field.required else _written(field.default, field.default_factory, _unit(field.type))
+        lines.append(f"| `{field.encode_name}` | {_words(field.type)} | {default} | {docs[field.name]} |")
+    return "\n".join(lines) + "\n"
+
+
+def _unit(annotation: Any) -> str:
+    parts = [annotation, *get_args(annotation)]
+    found = [part.extra["unit"] for part in parts if isinstance(part, msgspec.Meta) and part.extra]
+    deeper = [_unit(part) for part in get_args(annotation) if not isinstance(part, msgspec.Meta)]
+    return next((unit for unit in [*found, *deeper] if unit), "")
+
+
+def _words(annotation: Any) -> str:
+    """What may stand there, in the words of the file."""
+    if get_origin(annotation) is Annotated:
+        inner, *_ = get_args(annotation)
+        named = {"bytes": "size", "seconds": "duration", "address": "host:port", "network": "network (CIDR)",
+                 "origin": "origin", "url": "URL", "endpoint": "URL", "start": "start"}  # fmt: skip
+        return named.get(_unit(annotation)) or _words(inner)
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(_words(part) for part in get_args(annotation) if part is not NoneType)
+    if get_origin(annotation) is Literal:
+        return ", ".join(f'`"{choice}"`' for choice in get_args(annotation))
+    if get_origin(annotation) in (list, dict):
+        return f"{'list' if get_origin(annotation) is list else 'table'} of {_words(get_args(annotation)[-1])}"
+    return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", Secret: "secret"}[
+        annotation
+    ]
+
+
+def _written(default: Any, factory: Any, unit: str) -> str:
+    """A default as one would write it in the file."""
+    value = factory() if default is msgspec.NODEFAULT else default
+    if value is None or value == "" or value == {}:
+        return ""
+    if unit == "bytes" and value:
+        scaled = _scaled(value, [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")], " ")
+        return f'`"{scaled}"`' if scaled else f"`{value}`"
+    if unit == "seconds" and value:
+        return f'`"{_scaled(value, [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s"), (0.001, "ms")], "")}"`'
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _scaled(value: float, steps: list[tuple[float, str]], between: str) -> str:
+    for size, name in steps:
+        if value >= size and abs(value / size - round(value / size)) < 1e-9:
+            return f"{round(value / size)}{between}{name}"
+    return ""
+
+
+def _children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
+
+
+def _command(title: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """A command's section, then those of its sub-commands."""
+    lines = [f"## `{title}`\n", f"{_sentence((parser.description or '').strip())}\n"]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction | argparse._HelpAction) or action.dest in ("config", "data"):
+            continue
+        if action.help is argparse.SUPPRESS:
+            continue
+        lines.append(f"- `{_argument(action)}`: {_help(action)}".removesuffix(": "))
+    if parser.epilog:
+        lines.append(f"{'' if lines[-1].endswith(chr(10)) else chr(10)}```\n{parser.epilog}\n```")
+    yield "\n".join(lines).rstrip() + "\n"
+    helps = {choice.dest: choice.help for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+             for choice in action._choices_actions}  # fmt: skip
+    for name, child in _children(parser).items():
+        child.description = child.description or helps.get(name) or ""
+        yield from _command(f"{title} {name}", child)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:].rstrip(".") + "."
+
+
+def _argument(action: argparse.Action) -> str:
+    name = ", ".join(action.option_strings)
+    if action.nargs == 0:
+        return name
+    choices = "{" + ",".join(map(str, action.choices or ())) + "}"
+    value = action.metavar or (choices if action.choices else action.dest.upper())
+    return f"{name} {value}".strip() if name else str(action.metavar or action.dest)
+
+
+def _help(action: argparse.Action) -> str:
+    words = action.help or ""
+    choices = f"{', '.join(map(str, action.choices))}" if action.choices and not action.option_strings else ""
+    return words % {"default": action.default, "prog": "sternpost", "metavar": action.metavar} if words else choices
+
+
+def main() -> None:
+    """Write both pages."""
+    (PAGES / "configuration.md").write_text(configuration(), encoding="utf-8")
+    (PAGES / "commands.md").write_text(commands(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

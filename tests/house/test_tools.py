@@ -1,0 +1,33 @@
+"""What other tools know better: layers, types, style."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.files import ROOT
+
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str) -> None:
+    done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}\n{done.stdout[-6000:]}{done.stderr[-2000:]}", pytrace=False)
+
+
+def test_layers() -> None:
+    run("lint-imports", "--no-cache")
+
+
+def test_types() -> None:
+    run("mypy")
+
+
+def test_ruff_rules() -> None:
+    run("ruff", "check", "--no-cache", ".")
+
+
+def test_ruff_format() -> None:
+    run("ruff", "format", "--no-cache", "--check", "--quiet", ".")
