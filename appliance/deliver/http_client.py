@@ -170,7 +170,7 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> tuple[bytes
 
 def _retry(error: Exception) -> Retry:
     """Words for people, the same for the same cause. Raises what the plug-in is to blame for."""
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         raise ValueError(f"not a URL to call: {error}") from error
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Retry(f"the name {error.host} was not found", connection=True)
