@@ -1,6 +1,11 @@
 """`sternpost run`: start the appliance and say what to try next."""
 
 import argparse
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +32,28 @@ def run(args: argparse.Namespace) -> int:
         from appliance.cli.snippets import banner
 
         if not args.quiet:
-            print(banner(config, collect_address, args.data), flush=True)
+            base = args.config.parent if args.config else Path()
+            print(banner(config, collect_address, base, program(args)), flush=True)
 
     return App(args.config, args.data, null_store=args.null_store).run(on_ready=show)
+
+
+def program(args: argparse.Namespace) -> str:
+    """How to call this command from here so that it finds the same configuration and data folder."""
+    from appliance.cli.frame import DEFAULT_CONFIG, DEFAULT_DATA
+
+    words = [_called()]
+    if args.config not in (None, DEFAULT_CONFIG):
+        words += ["--config", shlex.quote(str(args.config))]
+    if args.data != DEFAULT_DATA:
+        words += ["--data", shlex.quote(str(args.data))]
+    return " ".join(words)
+
+
+def _called() -> str:
+    if os.path.basename(sys.argv[0]) == "__main__.py":
+        return f"{os.path.basename(sys.executable)} -m appliance"
+    found = shutil.which("sternpost")
+    if found and os.path.samefile(found, sys.argv[0]):
+        return "sternpost"
+    return shlex.quote(os.path.relpath(sys.argv[0]))

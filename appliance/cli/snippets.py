@@ -65,15 +65,20 @@ def node(url: str, key: str) -> str:
     )
 
 
-def output_folders(config: Config) -> list[Path]:
-    """Folders that `jsonl` destinations write to, relative to here where that is shorter."""
-    folders = [
-        Path(str(destination.options["folder"]))
-        for destination in config.destinations.values()
-        if destination.plugin == "jsonl" and destination.enabled and "folder" in destination.options
-    ]
-    here = Path.cwd()
-    return [folder.relative_to(here) if folder.is_relative_to(here) else folder for folder in folders]
+def outputs(config: Config, base: Path) -> list[str]:
+    """Commands that show the newest event of each `jsonl` destination.
+
+    Args:
+        base: folder that relative paths in the configuration start from.
+    """
+    commands, here = [], Path.cwd()
+    for destination in config.destinations.values():
+        if destination.plugin == "jsonl" and destination.enabled and "folder" in destination.options:
+            folder = (base / str(destination.options["folder"])).absolute()
+            shown = shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+            packed = destination.options.get("zstd") is True
+            commands.append(f"zstdcat {shown}/*.zst | tail -n 1" if packed else f"tail -qn 1 {shown}/*.jsonl")
+    return commands
 
 
 def for_source(name: str, url: str, key: str) -> str:
@@ -84,33 +89,36 @@ def for_source(name: str, url: str, key: str) -> str:
     return f"{styled('source', 'bold')} {name}, write key {key}\n\n" + "\n\n".join(blocks)
 
 
-def banner(config: Config, bound: tuple[str, int], data: Path) -> str:
+def banner(config: Config, bound: tuple[str, int], base: Path, program: str) -> str:
     """What `sternpost run` says once events are accepted.
 
     Args:
         config: the running configuration.
         bound: the collector's real host and port; port 0 where it does not listen.
-        data: the data folder.
+        base: folder that relative paths in the configuration start from.
+        program: how this command is called here, with the flags that find this data folder again.
     """
     if not bound[1]:
         return styled(f"Sternpost runs, but nothing listens on {config.collect.listen}: see the log.", "yellow")
     url = collect_url(config, bound)
-    lines = [styled(f"Sternpost is ready: send events to {url}", "green"), f"data folder: {data}", ""]
+    lines = [styled(f"Sternpost is ready: send events to {url}", "green")]
     enabled = {name: source for name, source in config.sources.items() if source.enabled}
     if not enabled:
         return "\n".join([*lines, "No source is enabled: add [sources.NAME] with a write_key to the configuration."])
-    source = next(iter(enabled.values()))
-    key = source.write_key.reveal()
-    lines += [styled("Send an event:", "bold"), _indented(curl(url, key)), ""]
-    for folder in output_folders(config):
-        lines += [styled("See it arrive:", "bold"), _indented(f"tail -n 1 {shlex.quote(str(folder))}/*.jsonl"), ""]
-    lines += [styled("In a browser:", "bold"), _indented(browser(url, key)), ""]
-    lines += [styled("In Python (rudder-sdk-python):", "bold"), _indented(python(url, key)), ""]
-    lines += [styled("In Node.js (@rudderstack/rudder-sdk-node):", "bold"), _indented(node(url, key)), ""]
+    key = next(iter(enabled.values())).write_key.reveal()
+    blocks = [("Send an event, in a second terminal:", curl(url, key))]
+    if commands := outputs(config, base):
+        blocks.append(("See it arrive:", "\n".join(commands)))
+    blocks += [
+        ("In a browser:", browser(url, key)),
+        ("In Python (rudder-sdk-python):", python(url, key)),
+        ("In Node.js (@rudderstack/rudder-sdk-node):", node(url, key)),
+        ("Look around:", f"{program} status\n{program} tail\n{program} send --count 100"),
+    ]
+    lines += [f"\n{styled(title, 'bold')}\n{_indented(text)}" for title, text in blocks]
     if len(enabled) > 1:
-        lines.append("`sternpost keys` shows this for all sources: " + ", ".join(enabled))
-    lines.append("In a second terminal: `sternpost status`, `sternpost tail`, `sternpost send`. Ctrl-C stops.")
-    return "\n".join(lines)
+        lines.append(f"\n`{program} keys` shows this for every source: {', '.join(enabled)}")
+    return "\n".join([*lines, "\nCtrl-C stops; nothing acknowledged is lost."])
 
 
 def _indented(text: str) -> str:

@@ -2,14 +2,17 @@
 
 import ast
 import inspect
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 
 from appliance.cli import frame
 from appliance.core import config
+from appliance.core.settings import examine
 from appliance.deliver.plugin_docs import field_docs
 from tests.house.files import ROOT, python_files, shown, tracked
 
@@ -89,3 +92,19 @@ def test_public_names_of_the_sdk_have_docstrings() -> None:
         value = getattr(sdk, name)
         if isinstance(value, type) and value.__module__.startswith("appliance"):
             assert value.__doc__ and len(value.__doc__) > 20, name
+
+
+def test_configurations_shown_in_pages_are_sound(tmp_path: Path) -> None:
+    """Every TOML block that is a configuration; environment variables that it names are set."""
+    shown_configurations = 0
+    for path in tracked():
+        if path.suffix != ".md":
+            continue
+        for block in re.findall(r"```toml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+            for name in re.findall(r"env:([A-Z_]+)\"", block):
+                os.environ.setdefault(name, "anything")
+            (tmp_path / "sternpost.toml").write_text(block)
+            _, faults = examine(tmp_path / "sternpost.toml")
+            assert faults == [], f"{shown(path)}: {[str(fault) for fault in faults]}"
+            shown_configurations += 1
+    assert shown_configurations > 0
