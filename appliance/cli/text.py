@@ -13,10 +13,16 @@ CHARACTERS_MAX = 200
 def plain(text: object, most: int = CHARACTERS_MAX) -> str:
     """One harmless line: control codes, line breaks and marks that change the reading direction become escapes."""
     shown = "".join(
-        character if unicodedata.category(character)[0] != "C" else character.encode("unicode_escape").decode()
+        character.encode("unicode_escape").decode() if _acts(character) else character
         for character in str(text)[: most + 1]
     )
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _acts(character: str) -> bool:
+    """Whether a terminal might act on it, or cannot show it."""
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp")
 
 
 def lines(text: str) -> str:
