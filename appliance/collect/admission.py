@@ -140,7 +140,7 @@ class Proxies:
 
 
 def client_address(peer: str, forwarded_for: str) -> str:
-    """The first entry of a trusted X-Forwarded-For where it is an address (a port may stand behind it), else the peer."""
+    """The first entry of a trusted X-Forwarded-For where it is an address (with or without a port), else the peer."""
     first = forwarded_for.partition(",")[0].strip()
     if first.startswith("["):
         first = first[1:].partition("]")[0]

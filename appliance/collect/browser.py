@@ -5,6 +5,7 @@ Source: contract/http.md, What real clients do, point 6.
 
 import hashlib
 import re
+from importlib import metadata
 
 import msgspec
 
@@ -48,6 +49,15 @@ def settings(source: Source, public_url: str, host: str, *, is_tls: bool) -> byt
         "edgeFunction": {}, "analyticsNextEnabled": True, "middlewareSettings": {}, "enabledMiddleware": {},
         "metrics": {"sampleRate": 0.0}, "legacyVideoPluginsEnabled": False, "remotePlugins": [],
     })  # fmt: skip
+
+
+def version() -> bytes:
+    """Which program answers."""
+    try:
+        number = metadata.version("sternpost")
+    except metadata.PackageNotFoundError:
+        number = "unknown"
+    return msgspec.json.encode({"name": "sternpost", "version": number})
 
 
 def _id(name: str) -> str:

@@ -135,7 +135,7 @@ def _reply(answer: Answer, cors: bytes) -> web.StreamResponse:
 
 
 class Listener(web.Server):
-    """One address. `config` and `proxies` may be replaced while it runs; the address and TLS files are read at start."""
+    """One address. `config` and `proxies` may be replaced while it runs; address and TLS files are read at start."""
 
     def __init__(self, config: CollectConfig, handle: Handle) -> None:
         super().__init__(self._serve)

@@ -42,7 +42,7 @@ TOO_DEEP = Refusal(400, "invalid json", "nested too deeply")
 INVALID_EVENT = Refusal(400, "event is not a valid rudder event")
 NO_ID = Refusal(400, "request neither has anonymousId nor userId")
 EMPTY_BATCH = Refusal(400, "empty batch payload")
-EVENT_TOO_LARGE = Refusal(413, "request size exceeds max limit", "one event is too large")
+TOO_LARGE = Refusal(413, "request size exceeds max limit", "one event is too large")
 
 
 class Envelope(NamedTuple):
@@ -66,10 +66,12 @@ class Parsed(NamedTuple):
     """What became of a body."""
 
     records: list[Record]
-    refusals: list[tuple[Refusal, bytes]]
+    refused: list[tuple[Refusal, bytes]]
     """Bad events (or the whole body) and their bytes, the first REFUSALS_KEPT_MAX."""
     refused_count: int
     repaired_count: int
+    is_whole: bool = False
+    """The body as a whole is refused: the client is told. Bad events beside or without good ones are only kept."""
 
 
 class _Head(msgspec.Struct, rename="camel", gc=False):
@@ -146,7 +148,7 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed | Non
 
 def refused(refusal: Refusal, body: bytes) -> Parsed:
     """The whole body is refused."""
-    return Parsed([], [(refusal, body)], 1, 0)
+    return Parsed([], [(refusal, body)], 1, 0, is_whole=True)
 
 
 def write_key(body: bytes) -> str:
@@ -194,7 +196,7 @@ def make_record(raw: bytes, type: str, envelope: Envelope, limits: Limits, flags
             return INVALID_EVENT._replace(detail="not an object")
         head, flags = odd[0], flags | odd[1]
     if len(raw) > limits.event_bytes_max:
-        return EVENT_TOO_LARGE
+        return TOO_LARGE
     if not type:
         if head.type not in TYPES:
             return INVALID_EVENT._replace(detail="its type is none of " + ", ".join(sorted(TYPES)))

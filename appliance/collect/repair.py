@@ -32,7 +32,8 @@ def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> P
     text = repaired(body)
     if not parse.is_strict(text):
         return parse.refused(parse.INVALID_JSON, body)
-    return _collect(iter([(text, REPAIRED)]), type, envelope, limits)
+    parsed = _collect(iter([(text, REPAIRED)]), type, envelope, limits)
+    return parsed._replace(is_whole=not parsed.records)
 
 
 def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
