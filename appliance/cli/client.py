@@ -92,7 +92,8 @@ class Client:
             connection.close()
             raise CommandError(
                 f"the process at {self.url} does not answer: {str(error) or type(error).__name__}",
-                "is it still running? `sternpost run` starts one", 4,
+                "is it still running? `sternpost run` starts one",
+                4,
             ) from None
         if reply.status >= 400:
             failure = reply.read(1 << 20)

@@ -18,7 +18,7 @@ PAGE = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "filters (all must match):\n"
-        "  dest:crm code:400 type:track user:u1 event:\"Order*\" source:web stage:deliver id:MESSAGE_ID age:>1h\n"
+        '  dest:crm code:400 type:track user:u1 event:"Order*" source:web stage:deliver id:MESSAGE_ID age:>1h\n'
         "  a word without a key is looked for in reason, sample and payload; everything: age:>0s\n\n"
         "requeue and purge say how many letters they are about and ask; --yes skips the question. If the number has\n"
         "changed in between, nothing is done."
@@ -77,9 +77,12 @@ def _list(process: "Client", args: argparse.Namespace) -> int:
         return 0
     rows = [
         (
-            letter["id"], text.moment(letter["buried_ms"]), text.plain(letter["destination"]),
+            letter["id"],
+            text.moment(letter["buried_ms"]),
+            text.plain(letter["destination"]),
             f"{letter['type']} {text.plain(letter['event'], 40)}".rstrip(),
-            text.plain(letter["user_id"] or letter["anonymous_id"], 40), letter["attempts"],
+            text.plain(letter["user_id"] or letter["anonymous_id"], 40),
+            letter["attempts"],
             text.plain(letter["reason"], 80),
         )
         for letter in letters
@@ -100,11 +103,17 @@ def _show(process: "Client", args: argparse.Namespace) -> int:
         return 0
     print(styled(f"dead letter {letter['id']}", "bold"))
     facts = {
-        "destination": letter["destination"], "reason": letter["reason"], "stage": letter["stage"],
-        "attempts": letter["attempts"], "first failed": text.moment(letter["first_failed_ms"]),
-        "given up": text.moment(letter["buried_ms"]), "message id": letter["message_id"],
-        "source": letter["source"], "collected": text.moment(letter["received_ms"]),
-        "person": letter["person"], "sequence": letter["sequence"],
+        "destination": letter["destination"],
+        "reason": letter["reason"],
+        "stage": letter["stage"],
+        "attempts": letter["attempts"],
+        "first failed": text.moment(letter["first_failed_ms"]),
+        "given up": text.moment(letter["buried_ms"]),
+        "message id": letter["message_id"],
+        "source": letter["source"],
+        "collected": text.moment(letter["received_ms"]),
+        "person": letter["person"],
+        "sequence": letter["sequence"],
     }
     for name, value in facts.items():
         print(f"  {name + ':':<14} {text.plain(value, 500)}")

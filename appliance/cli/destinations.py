@@ -49,9 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.cli import client
 
     process = client.find(args.data)
-    actions = {
-        "list": _list, "show": _show, "test": _test, "pause": _switch, "resume": _switch, "forget": _forget
-    }  # fmt: skip
+    actions = {"list": _list, "show": _show, "test": _test, "pause": _switch, "resume": _switch, "forget": _forget}
     return actions[args.action](process, args)
 
 
@@ -61,7 +59,8 @@ def _add(args: argparse.Namespace) -> int:
     if args.config is None:
         raise output.CommandError(
             "there is no configuration file to add to",
-            "`sternpost init` writes sternpost.toml; then start with it, or name yours with --config", 2,
+            "`sternpost init` writes sternpost.toml; then start with it, or name yours with --config",
+            2,
         )
     process = client.running(args.data)
     if process is not None:
@@ -107,8 +106,13 @@ def _list(process: "Client", args: argparse.Namespace) -> int:
         return 0
     rows = [
         (
-            text.plain(one["name"]), one["plugin"] or "-", one["state"], f"{one['lag_events']:,}",
-            f"{one['held_people']:,}", f"{one['delivered_total']:,}", f"{one['aborted_total']:,}",
+            text.plain(one["name"]),
+            one["plugin"] or "-",
+            one["state"],
+            f"{one['lag_events']:,}",
+            f"{one['held_people']:,}",
+            f"{one['delivered_total']:,}",
+            f"{one['aborted_total']:,}",
             text.plain(one["last_error"], 80) or "-",
         )
         for one in destinations
@@ -135,15 +139,25 @@ def _show(process: "Client", args: argparse.Namespace) -> int:
             continue
         print(f"{name.replace('_', ' '):<24} {text.plain(json.dumps(value) if name == 'breaker' else value, 500)}")
     for error in found[0]["errors"][:10]:
-        print(f"\n{styled(text.plain(error['reason'], 500), 'red')}  {error['count']:,} times, "
-              f"last {text.moment(error['last_ms'])}\n{text.lines(error['sample'])}")  # fmt: skip
+        print(
+            f"\n{styled(text.plain(error['reason'], 500), 'red')}  {error['count']:,} times, "
+            f"last {text.moment(error['last_ms'])}\n{text.lines(error['sample'])}"
+        )
     if held["held"]:
         print()
-        output.print_table(("PERSON HELD", "EVENTS", "ATTEMPTS", "NEXT TRY", "ERROR"), [
-            (text.plain(one["person"], 60), one["events"], one["attempts"], text.moment(one["next_try_ms"]),
-             text.plain(one["error"], 80))
-            for one in held["held"]
-        ])  # fmt: skip
+        output.print_table(
+            ("PERSON HELD", "EVENTS", "ATTEMPTS", "NEXT TRY", "ERROR"),
+            [
+                (
+                    text.plain(one["person"], 60),
+                    one["events"],
+                    one["attempts"],
+                    text.moment(one["next_try_ms"]),
+                    text.plain(one["error"], 80),
+                )
+                for one in held["held"]
+            ],
+        )
     return 0
 
 

@@ -60,9 +60,9 @@ def appended(path: Path, data: Path, table: str) -> Iterator[None]:
         os.replace(candidate, path)
     except ConfigError as error:
         # The faults stand in a copy; people look for them in their own file.
-        raise ConfigError([
-            Fault(str(path), fault.line, fault.key, fault.message, fault.hint) for fault in error.faults
-        ]) from None
+        raise ConfigError(
+            [Fault(str(path), fault.line, fault.key, fault.message, fault.hint) for fault in error.faults]
+        ) from None
     finally:
         candidate.unlink(missing_ok=True)
     try:

@@ -7,7 +7,7 @@ from appliance.cli.frame import add_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "times: RFC 3339 such as 2030-01-31T12:00:00Z, or how long ago such as \"2h ago\" or 2h; when the event was\n"
+        'times: RFC 3339 such as 2030-01-31T12:00:00Z, or how long ago such as "2h ago" or 2h; when the event was\n'
         "collected counts. Events are sent in order, beside live ones, marked as replayed, with the same messageId.\n"
         "The log keeps what `retention` says; `sternpost status` shows the replay's progress."
     )
@@ -30,7 +30,11 @@ def run(args: argparse.Namespace) -> int:
     criteria = {"type": args.type, "event": args.event, "user": args.user}
     body = {"destination": args.destination, "from_ms": from_ms, "to_ms": to_ms, **criteria}
     answer = client.find(args.data).post("/v1/replays", body)
-    return client.printed(args, answer, lambda done: (
-        f"replay {done['replay']} has started, through at most {text.count(done['events_max'], 'event')}; "
-        "`sternpost status` shows how far it is"
-    ))
+    return client.printed(
+        args,
+        answer,
+        lambda done: (
+            f"replay {done['replay']} has started, through at most {text.count(done['events_max'], 'event')}; "
+            "`sternpost status` shows how far it is"
+        ),
+    )

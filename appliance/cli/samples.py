@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 PRODUCTS = (
-    ("sku-101", "Sea kettle", 39.9), ("sku-102", "Oilskin jacket", 129.0), ("sku-103", "Brass lamp", 74.5),
-    ("sku-104", "Tarred rope, 10 m", 18.25), ("sku-105", "Sounding lead", 52.0), ("sku-106", "Øresund chart", 27.8),
-)  # fmt: skip
+    ("sku-101", "Sea kettle", 39.9),
+    ("sku-102", "Oilskin jacket", 129.0),
+    ("sku-103", "Brass lamp", 74.5),
+    ("sku-104", "Tarred rope, 10 m", 18.25),
+    ("sku-105", "Sounding lead", 52.0),
+    ("sku-106", "Øresund chart", 27.8),
+)
 CAMERAS = ("cam-gate", "cam-quay", "cam-yard", "cam-bridge")
 SHOP_STEPS = ("Product Viewed", "Product Added", "Checkout Started", "Order Completed")
 LEAVE_SHARE = 0.25
@@ -40,8 +44,10 @@ def stream(kind: str, people: int, seed: int) -> Iterator[Sample]:
         if not visit:
             visit = visits[number] = list(reversed(chance.choice(makers)(chance, number)))
         person, event = visit.pop()
-        yield Sample(person, {"messageId": str(uuid.UUID(int=chance.getrandbits(128), version=4)), **event,
-                              "originalTimestamp": now()})  # fmt: skip
+        yield Sample(
+            person,
+            {"messageId": str(uuid.UUID(int=chance.getrandbits(128), version=4)), **event, "originalTimestamp": now()},
+        )
 
 
 def _shop(chance: random.Random, number: int) -> list[Sample]:
@@ -51,21 +57,43 @@ def _shop(chance: random.Random, number: int) -> list[Sample]:
     product = {"product_id": sku, "name": name, "price": price, "currency": "EUR", "quantity": chance.randint(1, 3)}
     locale = chance.choice(("en-GB", "da-DK", "de-DE"))
     context = {
-        "userAgent": "Mozilla/5.0 (X11; Linux x86_64) sternpost-samples", "locale": locale,
+        "userAgent": "Mozilla/5.0 (X11; Linux x86_64) sternpost-samples",
+        "locale": locale,
         "page": {"path": f"/p/{sku}", "title": name},
     }
-    visit = [Sample(person, {"type": "page", "anonymousId": person, "name": name, "properties": context["page"],
-                             "context": context})]  # fmt: skip
+    visit = [
+        Sample(
+            person,
+            {"type": "page", "anonymousId": person, "name": name, "properties": context["page"], "context": context},
+        )
+    ]
     for step in SHOP_STEPS:
         if step == "Checkout Started":
             traits = {"email": f"{user}@shop.example", "plan": chance.choice(("basic", "crew"))}
-            visit.append(Sample(person, {"type": "identify", "anonymousId": person, "userId": user,
-                                         "context": {**context, "traits": traits}, "traits": traits}))  # fmt: skip
-        body: dict[str, Any] = {"type": "track", "anonymousId": person, "event": step, "properties": dict(product),
-                                "context": context}  # fmt: skip
+            visit.append(
+                Sample(
+                    person,
+                    {
+                        "type": "identify",
+                        "anonymousId": person,
+                        "userId": user,
+                        "context": {**context, "traits": traits},
+                        "traits": traits,
+                    },
+                )
+            )
+        body: dict[str, Any] = {
+            "type": "track",
+            "anonymousId": person,
+            "event": step,
+            "properties": dict(product),
+            "context": context,
+        }
         if step == "Order Completed":
             body["properties"] = {
-                "order_id": f"order-{chance.randrange(10**8):08d}", "currency": "EUR", "products": [product],
+                "order_id": f"order-{chance.randrange(10**8):08d}",
+                "currency": "EUR",
+                "products": [product],
                 "total": round(price * product["quantity"], 2),  # type: ignore[operator]  # the quantity is an int
             }
         if len(visit) > 3:
@@ -84,11 +112,24 @@ def _camera(chance: random.Random, number: int) -> list[Sample]:
     seen = []
     for name in ("Object Entered", "Object Moved", "Object Left"):
         box = [round(chance.random(), 4) for _ in range(4)]
-        seen.append(Sample(person, {
-            "type": "track", "anonymousId": person, "event": name, "context": context,
-            "properties": {"camera": camera, "label": label, "confidence": round(0.6 + 0.4 * chance.random(), 3),
-                           "box": box, "zone": chance.choice(("entry", "quay", "exit"))},
-        }))  # fmt: skip
+        seen.append(
+            Sample(
+                person,
+                {
+                    "type": "track",
+                    "anonymousId": person,
+                    "event": name,
+                    "context": context,
+                    "properties": {
+                        "camera": camera,
+                        "label": label,
+                        "confidence": round(0.6 + 0.4 * chance.random(), 3),
+                        "box": box,
+                        "zone": chance.choice(("entry", "quay", "exit")),
+                    },
+                },
+            )
+        )
     return seen
 
 

@@ -46,14 +46,26 @@ def _plan(args: argparse.Namespace) -> "Plan":
     from appliance.cli.output import CommandError
     from appliance.cli.sending import CONNECTIONS_MAX, Plan
 
-    for name, least, most in (("count", 0, 1 << 40), ("rate", 0, 1e9), ("people", 1, 10_000_000), ("batch", 1, 2_000),
-                              ("connections", 1, CONNECTIONS_MAX)):  # fmt: skip
+    for name, least, most in (
+        ("count", 0, 1 << 40),
+        ("rate", 0, 1e9),
+        ("people", 1, 10_000_000),
+        ("batch", 1, 2_000),
+        ("connections", 1, CONNECTIONS_MAX),
+    ):
         if not least <= getattr(args, name) <= most:
             raise CommandError(f"--{name} is between {least} and {most}", "", 2)
     url, key = _where(args)
     return Plan(
-        url=url, key=key, kind=args.kind, count=args.count, rate=args.rate, people=args.people, batch=args.batch,
-        connections=args.connections, seed=random.SystemRandom().randrange(1 << 53) if args.seed is None else args.seed,
+        url=url,
+        key=key,
+        kind=args.kind,
+        count=args.count,
+        rate=args.rate,
+        people=args.people,
+        batch=args.batch,
+        connections=args.connections,
+        seed=random.SystemRandom().randrange(1 << 53) if args.seed is None else args.seed,
     )
 
 

@@ -66,10 +66,16 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
         return {
-            "sent": self.sent, "requests": self.requests, "waits": self.waits, "seconds": round(self.seconds, 3),
-            "latency_p50_ms": round(self.latency_ms(0.5), 3), "latency_p95_ms": round(self.latency_ms(0.95), 3),
-            "last_message_id": self.last_message_id, "seed": self.seed, "error": self.error,
-        }  # fmt: skip
+            "sent": self.sent,
+            "requests": self.requests,
+            "waits": self.waits,
+            "seconds": round(self.seconds, 3),
+            "latency_p50_ms": round(self.latency_ms(0.5), 3),
+            "latency_p95_ms": round(self.latency_ms(0.95), 3),
+            "last_message_id": self.last_message_id,
+            "seed": self.seed,
+            "error": self.error,
+        }
 
 
 class Refusal(Exception):

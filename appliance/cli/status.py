@@ -8,9 +8,14 @@ from typing import Any
 from appliance.cli.frame import add_json
 
 _STYLE_OF_STATE = {
-    "running": "green", "degraded": "yellow", "open": "red", "misconfigured": "red", "paused": "cyan", "stopped": "red",
+    "running": "green",
+    "degraded": "yellow",
+    "open": "red",
+    "misconfigured": "red",
+    "paused": "cyan",
+    "stopped": "red",
     "parked": "dim",
-}  # fmt: skip
+}
 _STYLE_OF_HEALTH = {"well": "green", "degraded": "yellow", "failed": "red"}
 REFRESH_S = 1.0
 
@@ -74,8 +79,11 @@ def _show_sources(overview: dict[str, Any]) -> None:
         return
     rows = [
         (
-            text.plain(source["name"]), "enabled" if source["enabled"] else "disabled", source["accepted_total"],
-            source["duplicates_total"], source["refused_total"],
+            text.plain(source["name"]),
+            "enabled" if source["enabled"] else "disabled",
+            source["accepted_total"],
+            source["duplicates_total"],
+            source["refused_total"],
             text.ago(source["last_received_ms"], overview["now_ms"]),
         )
         for source in overview["sources"]
@@ -112,12 +120,19 @@ def _show_destinations(overview: dict[str, Any]) -> None:
     rows = []
     for one in overview["destinations"]:
         waiting = one["lag_events"]
-        rows.append((
-            text.plain(one["name"]), one["state"], f"{waiting:,}",
-            text.age(one["oldest_undelivered_age_ms"]) if waiting or one["held_events"] else "-",
-            f"{one['held_people']:,}" if one["held_people"] else "-", f"{one['delivered_total']:,}",
-            f"{one['aborted_total']:,}", f"{one['latency_p95_ms']:.0f} ms", text.plain(one["last_error"], 60) or "-",
-        ))  # fmt: skip
+        rows.append(
+            (
+                text.plain(one["name"]),
+                one["state"],
+                f"{waiting:,}",
+                text.age(one["oldest_undelivered_age_ms"]) if waiting or one["held_events"] else "-",
+                f"{one['held_people']:,}" if one["held_people"] else "-",
+                f"{one['delivered_total']:,}",
+                f"{one['aborted_total']:,}",
+                f"{one['latency_p95_ms']:.0f} ms",
+                text.plain(one["last_error"], 60) or "-",
+            )
+        )
     header = ("DESTINATION", "STATE", "WAITING", "OLDEST", "HELD", "DELIVERED", "DEAD", "P95", "LAST ERROR")
     if not output.colours():
         output.print_table(header, rows)

@@ -10,7 +10,7 @@ from appliance.cli.frame import add_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "filters: source:web type:track event:\"Order*\" user:u1 id:MESSAGE_ID, words anywhere in the event;\n"
+        'filters: source:web type:track event:"Order*" user:u1 id:MESSAGE_ID, words anywhere in the event;\n'
         "         with --delivered also dest:crm state:failed code:500. Write --filter=-type:page to leave some out.\n"
         "A tail that cannot keep up leaves events out and says how many; it never slows the appliance."
     )

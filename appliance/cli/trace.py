@@ -7,9 +7,15 @@ from typing import Any
 from appliance.cli.frame import add_json
 
 _STYLES = {
-    "succeeded": "green", "waiting": "yellow", "failed": "yellow", "executing": "yellow", "aborted": "red",
-    "skipped": "red", "filtered": "dim", "parked": "dim",
-}  # fmt: skip
+    "succeeded": "green",
+    "waiting": "yellow",
+    "failed": "yellow",
+    "executing": "yellow",
+    "aborted": "red",
+    "skipped": "red",
+    "filtered": "dim",
+    "parked": "dim",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,7 @@ FOLDER = "wal"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "All three work with and without a running process. Nothing is changed.\n"
-        "Exit code 5: the log is damaged."
+        "All three work with and without a running process. Nothing is changed.\nExit code 5: the log is damaged."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
     stats = commands.add_parser("stats", help="sizes, sequences, ages")
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_json(verify)
     dump = commands.add_parser("dump", help="print events as JSON lines, oldest first")
-    dump.epilog = "times: RFC 3339 such as 2030-01-31T12:00:00Z, or how long ago such as \"2h ago\" or 2h"
+    dump.epilog = 'times: RFC 3339 such as 2030-01-31T12:00:00Z, or how long ago such as "2h ago" or 2h'
     dump.add_argument("--from", dest="start", default="", metavar="TIME", help="collected from this time on")
     dump.add_argument("--to", dest="end", default="", metavar="TIME", help="collected before this time")
     dump.add_argument("--type", default="", help="only events of this type (track, identify, ...)")

@@ -150,12 +150,25 @@ class Actions:
         source = next(iter(self._parts.host.sources()), "")
         message_id = f"sternpost-test-{now_ms}"
         body = {
-            "type": "track", "event": "Sternpost test", "messageId": message_id, "anonymousId": "sternpost-test",
-            "properties": {"test": True}, "receivedAt": audit.now(), "timestamp": audit.now(),
-        }  # fmt: skip
+            "type": "track",
+            "event": "Sternpost test",
+            "messageId": message_id,
+            "anonymousId": "sternpost-test",
+            "properties": {"test": True},
+            "receivedAt": audit.now(),
+            "timestamp": audit.now(),
+        }
         return Event(
-            sequence=0, part=0, source=source, type="track", message_id=message_id, anonymous_id="sternpost-test",
-            user_id="", person_id="sternpost-test", received_ms=now_ms, json=msgspec.json.encode(body),
+            sequence=0,
+            part=0,
+            source=source,
+            type="track",
+            message_id=message_id,
+            anonymous_id="sternpost-test",
+            user_id="",
+            person_id="sternpost-test",
+            received_ms=now_ms,
+            json=msgspec.json.encode(body),
         )
 
     @asynccontextmanager

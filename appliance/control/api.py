@@ -99,14 +99,29 @@ class Control:
     """
 
     def __init__(
-        self, log: Log, dispatcher: Dispatcher, collector: Collector, host: Host, config: ControlConfig, data: Path,
-        metrics: Metrics, clock: Clock,
+        self,
+        log: Log,
+        dispatcher: Dispatcher,
+        collector: Collector,
+        host: Host,
+        config: ControlConfig,
+        data: Path,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._config, self._data, self._log = config, data, log
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="control")
         self._parts = Parts(
-            log=log, dispatcher=dispatcher, collector=collector, host=host, clock=clock, metrics=metrics, data=data,
-            audit=AuditTrail(data), tail=Tail(log, dispatcher, clock, self._pool), pool=self._pool,
+            log=log,
+            dispatcher=dispatcher,
+            collector=collector,
+            host=host,
+            clock=clock,
+            metrics=metrics,
+            data=data,
+            audit=AuditTrail(data),
+            tail=Tail(log, dispatcher, clock, self._pool),
+            pool=self._pool,
             started_ms=clock.wall_ms(),
         )
         self._resources, self._actions = Resources(self._parts), Actions(self._parts)
@@ -117,6 +132,10 @@ class Control:
     def health(self) -> Health:
         """How well the appliance is; any thread, milliseconds."""
         return self._resources.health_now()
+
+    def unready(self) -> list[str]:
+        """Why an event sent now would not reach every destination; any thread, milliseconds."""
+        return self._resources.unready_now()
 
     async def start(self) -> tuple[str, int]:
         """Listen; returns host and port. From then on DATA/control.json names them.
@@ -156,19 +175,32 @@ class Control:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guarded], client_max_size=BODY_BYTES_MAX)
         shown = self._resources
-        app.add_routes([
-            web.get("/health", shown.health), web.get("/ready", shown.ready), web.get("/metrics", shown.metrics),
-            web.get("/v1/overview", shown.overview), web.post("/v1/reload", self._reload),
-            web.get("/v1/sources", shown.sources), web.get("/v1/sources/{name}/key", shown.source_key),
-            web.get("/v1/destinations", shown.destinations), web.get("/v1/destinations/{name}/held", shown.held),
-            web.post("/v1/destinations/{name}/{action:pause|resume|test|forget}", self._destination),
-            web.get("/v1/replays", shown.replays), web.post("/v1/replays", self._replay),
-            web.get("/v1/dead", shown.dead), web.get("/v1/dead/count", shown.dead_count),
-            web.get(r"/v1/dead/{id:\d+}", shown.dead_letter), web.post("/v1/dead/{action:requeue|purge}", self._dead),
-            web.get("/v1/refused", shown.refused), web.get("/v1/audit", shown.audit),
-            web.get("/v1/wal/stats", shown.wal_stats), web.get("/v1/wal/events", shown.wal_events),
-            web.get("/v1/events/{message_id:.+}", shown.trace), web.get("/v1/tail", shown.tail),
-        ])  # fmt: skip
+        app.add_routes(
+            [
+                web.get("/health", shown.health),
+                web.get("/ready", shown.ready),
+                web.get("/metrics", shown.metrics),
+                web.get("/v1/overview", shown.overview),
+                web.post("/v1/reload", self._reload),
+                web.get("/v1/sources", shown.sources),
+                web.get("/v1/sources/{name}/key", shown.source_key),
+                web.get("/v1/destinations", shown.destinations),
+                web.get("/v1/destinations/{name}/held", shown.held),
+                web.post("/v1/destinations/{name}/{action:pause|resume|test|forget}", self._destination),
+                web.get("/v1/replays", shown.replays),
+                web.post("/v1/replays", self._replay),
+                web.get("/v1/dead", shown.dead),
+                web.get("/v1/dead/count", shown.dead_count),
+                web.get(r"/v1/dead/{id:\d+}", shown.dead_letter),
+                web.post("/v1/dead/{action:requeue|purge}", self._dead),
+                web.get("/v1/refused", shown.refused),
+                web.get("/v1/audit", shown.audit),
+                web.get("/v1/wal/stats", shown.wal_stats),
+                web.get("/v1/wal/events", shown.wal_events),
+                web.get("/v1/events/{message_id:.+}", shown.trace),
+                web.get("/v1/tail", shown.tail),
+            ]
+        )
         return app
 
     @web.middleware
@@ -199,7 +231,9 @@ class Control:
             raise ApiError(421, "wrong_host", "this Host is not served here", "call it as 127.0.0.1 or localhost")
         if request.path not in _OPEN and not auth.bearer_matches(request.headers.get("Authorization"), self._token):
             raise ApiError(
-                401, "unauthorized", "the admin token is missing or wrong",
+                401,
+                "unauthorized",
+                "the admin token is missing or wrong",
                 f"send `Authorization: Bearer TOKEN` with the token in {auth.TOKEN_FILE} of the data folder",
             )
 
@@ -252,7 +286,10 @@ class Control:
     def _log_acted(self, audit: Audit) -> None:
         """On the writer thread: the log dropped something to stay within a budget."""
         entry = Entry(
-            when=now(), who="log", what=f"log.{audit.action}", count=audit.count,
+            when=now(),
+            who="log",
+            what=f"log.{audit.action}",
+            count=audit.count,
             detail={"bytes": audit.bytes, "detail": audit.detail},
         )
         try:
@@ -279,7 +316,9 @@ class Control:
         shown = f"[{reachable}]" if ":" in reachable else reachable
         tls = self._config.tls
         content = ControlFile(
-            url=f"{'https' if tls else 'http'}://{shown}:{port}", pid=os.getpid(), version=self._parts.host.version,
+            url=f"{'https' if tls else 'http'}://{shown}:{port}",
+            pid=os.getpid(),
+            version=self._parts.host.version,
             certificate=str(tls.certificate.absolute()) if tls else "",
         )
         handle, temporary = tempfile.mkstemp(dir=self._data)

@@ -88,10 +88,15 @@ class DeadSubject:
             return (self._letter.destination,)
         view = self._view = self._view or views.dead_view(self._letter)
         found = {
-            "source": (view.source,), "type": (view.type,), "event": (view.event,), "id": (view.message_id,),
-            "user": (view.user_id, view.anonymous_id), "stage": (view.stage,), "reason": (view.reason, view.kind),
+            "source": (view.source,),
+            "type": (view.type,),
+            "event": (view.event,),
+            "id": (view.message_id,),
+            "user": (view.user_id, view.anonymous_id),
+            "stage": (view.stage,),
+            "reason": (view.reason, view.kind),
             "code": (str(view.code or ""),),
-        }  # fmt: skip
+        }
         return [value for value in found.get(key, ()) if value]
 
     def age_ms(self) -> int:

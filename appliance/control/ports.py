@@ -43,14 +43,17 @@ class DestinationStatus(Protocol):
     def sequence_low(self) -> int:
         """Every event up to here is settled (delivered, dead, held or filtered)."""
         ...
+
     @property
     def lag_events(self) -> int:
         """Events of the log that it has not settled; gaps may count."""
         ...
+
     @property
     def oldest_undelivered_ms(self) -> int:
         """Age of the oldest event that waits, held ones included; 0 when none does."""
         ...
+
     @property
     def held_people(self) -> int: ...
     @property
@@ -63,32 +66,38 @@ class DestinationStatus(Protocol):
     def failed_total(self) -> int:
         """Attempts that will be retried."""
         ...
+
     @property
     def aborted_total(self) -> int:
         """Events that became dead letters."""
         ...
+
     @property
     def filtered_total(self) -> int: ...
     @property
     def latency_p50_ms(self) -> float:
         """From the call of the plug-in to its answer."""
         ...
+
     @property
     def latency_p95_ms(self) -> float: ...
     @property
     def last_error(self) -> str:
         """In words; "" when there was none."""
         ...
+
     @property
     def last_error_sample(self) -> str: ...
     @property
     def breaker(self) -> Mapping[str, Any]:
         """state (closed, open, misconfigured), cause, opened_ms and next_probe_ms (wall time, 0 when closed)."""
         ...
+
     @property
     def errors(self) -> Mapping[str, "ErrorKind"]:
         """Reason -> how often; the latest last."""
         ...
+
     @property
     def hung(self) -> int:
         """Calls that did not end in time and cannot be stopped."""
@@ -166,18 +175,22 @@ class SourceStatus(Protocol):
     def accepted_total(self) -> int:
         """Events."""
         ...
+
     @property
     def duplicates_total(self) -> int:
         """Events."""
         ...
+
     @property
     def refused_total(self) -> int:
         """Events, or whole bodies, that never became events."""
         ...
+
     @property
     def repaired_total(self) -> int:
         """Events."""
         ...
+
     @property
     def last_received_ms(self) -> int:
         """Wall time; 0: never."""

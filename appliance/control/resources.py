@@ -56,10 +56,10 @@ class Resources:
             await asyncio.wait_for(written, READY_COMMIT_S)
         except Exception as error:  # whatever it is, the log does not commit now
             words.append(f"log: does not commit: {str(error) or type(error).__name__}")
-        words += await self._parts.blocking(self._unready)
+        words += await self._parts.blocking(self.unready_now)
         return json_reply({"ready": not words, "waiting_for": words}, 503 if words else 200)
 
-    def _unready(self) -> list[str]:
+    def unready_now(self) -> list[str]:
         health = self.health_now()
         stats = None if self._parts.log.failed else self._parts.log.stats()
         return unready(health, stats, self._parts.dispatcher.status()) + list(self._parts.host.faults())
@@ -81,10 +81,19 @@ class Resources:
         parts = self._parts
         health = self.health_now()
         return views.Overview(
-            version=parts.host.version, pid=os.getpid(), started_ms=parts.started_ms, now_ms=parts.clock.wall_ms(),
-            config_file=parts.host.config_file, data=str(parts.data), collect_url=parts.host.collect_url,
-            health=health.health, sick=health.sick, sources=self._sources(), log=parts.log.stats(),
-            destinations=self._destinations(), replays=self._replays(),
+            version=parts.host.version,
+            pid=os.getpid(),
+            started_ms=parts.started_ms,
+            now_ms=parts.clock.wall_ms(),
+            config_file=parts.host.config_file,
+            data=str(parts.data),
+            collect_url=parts.host.collect_url,
+            health=health.health,
+            sick=health.sick,
+            sources=self._sources(),
+            log=parts.log.stats(),
+            destinations=self._destinations(),
+            replays=self._replays(),
         )
 
     async def sources(self, request: web.Request) -> web.Response:
@@ -113,8 +122,9 @@ class Resources:
         known = {view.name for view in shown} | set(configured)
         parked = [
             views.parked_view(name, progress.low, log.last_sequence, log.held_heads(name))
-            for name, progress in log.destinations().items() if name not in known
-        ]  # fmt: skip
+            for name, progress in log.destinations().items()
+            if name not in known
+        ]
         return shown + parked
 
     async def held(self, request: web.Request) -> web.Response:
@@ -168,11 +178,17 @@ class Resources:
         after, limit = _number(request, "after", 0, NUMBER_MAX), _number(request, "limit", 100, LIMIT_MAX)
         inputs = await self._parts.blocking(self._parts.log.refused, after, limit)
         shown = [
-            {"id": item.id, "received_ms": item.refused.received_ms, "source": item.refused.source,
-             "client": item.refused.client, "reason": item.refused.reason, "bytes": len(item.refused.body),
-             "body": item.refused.body[:4096].decode("utf-8", "replace")}
+            {
+                "id": item.id,
+                "received_ms": item.refused.received_ms,
+                "source": item.refused.source,
+                "client": item.refused.client,
+                "reason": item.refused.reason,
+                "bytes": len(item.refused.body),
+                "body": item.refused.body[:4096].decode("utf-8", "replace"),
+            }
             for item in inputs
-        ]  # fmt: skip
+        ]
         return json_reply({"refused": shown, "after": inputs[-1].id if len(inputs) == limit else 0})
 
     # Log and events ------------------------------------------------------------------------------------------

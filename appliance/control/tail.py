@@ -248,9 +248,11 @@ class _Delivered:
 
     def values(self, key: str) -> Sequence[str]:
         own = {
-            "dest": self._destination, "reason": self._result.reason, "state": STATES[self._result.kind],
+            "dest": self._destination,
+            "reason": self._result.reason,
+            "state": STATES[self._result.kind],
             "code": str(views.code_of(self._result.reason) or ""),
-        }  # fmt: skip
+        }
         if key in own:
             return (own[key],) if own[key] else ()
         return _of_event(key, self._event, self._event.json)
@@ -264,12 +266,22 @@ class _Delivered:
     def view(self, payload: bool) -> dict[str, Any]:
         event = self._event
         view = {
-            "destination": self._destination, "state": STATES[self._result.kind], "reason": self._result.reason,
-            "attempts": self._attempts, "took_ms": round(self._took_ms, 3), "sequence": event.sequence,
-            "part": event.part, "received_ms": event.received_ms, "source": event.source, "type": event.type,
-            "event": views.event_name(event.json), "message_id": event.message_id, "user_id": event.user_id,
-            "anonymous_id": event.anonymous_id, "replayed": event.replayed,
-        }  # fmt: skip
+            "destination": self._destination,
+            "state": STATES[self._result.kind],
+            "reason": self._result.reason,
+            "attempts": self._attempts,
+            "took_ms": round(self._took_ms, 3),
+            "sequence": event.sequence,
+            "part": event.part,
+            "received_ms": event.received_ms,
+            "source": event.source,
+            "type": event.type,
+            "event": views.event_name(event.json),
+            "message_id": event.message_id,
+            "user_id": event.user_id,
+            "anonymous_id": event.anonymous_id,
+            "replayed": event.replayed,
+        }
         return {**view, "sample": self._result.sample, "payload": views.raw_json(event.json)} if payload else view
 
 

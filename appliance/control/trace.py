@@ -102,8 +102,10 @@ class Tracer:
         for lane in lanes:
             if held := self._held(name, lane, record.sequence):
                 return held
-        if skip := next((skip for skip in self._log.skips(name)
-                         if skip.first_sequence <= record.sequence <= skip.last_sequence), None):
+        if skip := next(
+            (skip for skip in self._log.skips(name) if skip.first_sequence <= record.sequence <= skip.last_sequence),
+            None,
+        ):
             because = skip.reason or "its backlog was full"
             return Standing(destination=name, state="skipped", words=f"skipped: {because}")
         status = self._status.get(name)
@@ -195,10 +197,15 @@ class Tracer:
         while seen < REFUSED_SCAN_MAX and len(found) < FOUND_MAX and (inputs := self._log.refused(after_id, 500)):
             after_id, seen = inputs[-1].id, seen + len(inputs)
             found += [
-                {"id": item.id, "received_ms": item.refused.received_ms, "source": item.refused.source,
-                 "reason": item.refused.reason}
-                for item in inputs if wanted in item.refused.body
-            ]  # fmt: skip
+                {
+                    "id": item.id,
+                    "received_ms": item.refused.received_ms,
+                    "source": item.refused.source,
+                    "reason": item.refused.reason,
+                }
+                for item in inputs
+                if wanted in item.refused.body
+            ]
         return found[:FOUND_MAX]
 
 
@@ -210,6 +217,10 @@ def _dead_standing(letter: DeadLetter) -> Standing:
     tried = f" after {letter.attempts} failed attempts" if letter.attempts else ""
     words = f"dead letter {letter.id}{tried}, at stage {letter.stage}: {letter.reason}"
     return Standing(
-        destination=letter.destination, state=JobState.ABORTED, words=words, attempts=letter.attempts,
-        dead_id=letter.id, sample=letter.sample,
+        destination=letter.destination,
+        state=JobState.ABORTED,
+        words=words,
+        attempts=letter.attempts,
+        dead_id=letter.id,
+        sample=letter.sample,
     )

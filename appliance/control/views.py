@@ -181,27 +181,55 @@ def destination_view(status: DestinationStatus) -> DestinationView:
 def parked_view(name: str, low: int, last: int, heads: Sequence[HeldHead]) -> DestinationView:
     """A destination that the log knows and the configuration does not."""
     return DestinationView(
-        name=name, plugin="", state="parked", enabled=False, sequence_low=low, lag_events=max(0, last - low),
-        oldest_undelivered_age_ms=0, held_people=len(heads), held_events=sum(head.count for head in heads), in_flight=0,
-        delivered_total=0, failed_total=0, aborted_total=0, filtered_total=0, latency_p50_ms=0.0, latency_p95_ms=0.0,
-        last_error="", last_error_sample="", breaker={}, errors=[], hung=0,
+        name=name,
+        plugin="",
+        state="parked",
+        enabled=False,
+        sequence_low=low,
+        lag_events=max(0, last - low),
+        oldest_undelivered_age_ms=0,
+        held_people=len(heads),
+        held_events=sum(head.count for head in heads),
+        in_flight=0,
+        delivered_total=0,
+        failed_total=0,
+        aborted_total=0,
+        filtered_total=0,
+        latency_p50_ms=0.0,
+        latency_p95_ms=0.0,
+        last_error="",
+        last_error_sample="",
+        breaker={},
+        errors=[],
+        hung=0,
     )
 
 
 def held_view(head: HeldHead, skew_ms: int) -> HeldView:
     """A held lane; `skew_ms` is wall time minus log time."""
     return HeldView(
-        person=head.lane, sequence=head.sequence, part=head.part, attempts=head.attempts,
-        next_try_ms=_wall(head.next_try_ms, skew_ms), first_failed_ms=_wall(head.first_failed_ms, skew_ms),
-        error=head.error, events=head.count, bytes=head.bytes,
+        person=head.lane,
+        sequence=head.sequence,
+        part=head.part,
+        attempts=head.attempts,
+        next_try_ms=_wall(head.next_try_ms, skew_ms),
+        first_failed_ms=_wall(head.first_failed_ms, skew_ms),
+        error=head.error,
+        events=head.count,
+        bytes=head.bytes,
     )
 
 
 def replay_view(name: str, cursor: ReplayCursor) -> ReplayView:
     """A replay under way."""
     return ReplayView(
-        name=name, destination=cursor.destination, sequence_low=cursor.low, sequence_until=cursor.until,
-        events_left=max(0, cursor.until - cursor.low), delivered=cursor.delivered, criteria=cursor.criteria,
+        name=name,
+        destination=cursor.destination,
+        sequence_low=cursor.low,
+        sequence_until=cursor.until,
+        events_left=max(0, cursor.until - cursor.low),
+        delivered=cursor.delivered,
+        criteria=cursor.criteria,
     )
 
 
@@ -216,8 +244,11 @@ def dead_detail(letter: DeadLetter, skew_ms: int) -> DeadDetail:
     event = transformed_of(letter)
     raw = original.raw if original else b""
     return DeadDetail(
-        **_dead_fields(letter), first_failed_ms=_wall(letter.first_failed_ms, skew_ms), sample=letter.sample,
-        payload=raw_json(event.json if event else raw), original=raw_json(raw),
+        **_dead_fields(letter),
+        first_failed_ms=_wall(letter.first_failed_ms, skew_ms),
+        sample=letter.sample,
+        payload=raw_json(event.json if event else raw),
+        original=raw_json(raw),
     )
 
 
@@ -275,10 +306,18 @@ def raw_json(payload: bytes) -> msgspec.Raw:
 def record_view(record: Record) -> dict[str, Any]:
     """An event of the log, its bytes included."""
     return {
-        "sequence": record.sequence, "received_ms": record.received_ms, "source": record.source, "type": record.type,
-        "event": event_name(record.raw), "message_id": record.message_id, "user_id": record.user_id,
-        "anonymous_id": record.anonymous_id, "client": record.client, "sent_at": record.sent_at,
-        "flags": record.flags, "payload": raw_json(record.raw),
+        "sequence": record.sequence,
+        "received_ms": record.received_ms,
+        "source": record.source,
+        "type": record.type,
+        "event": event_name(record.raw),
+        "message_id": record.message_id,
+        "user_id": record.user_id,
+        "anonymous_id": record.anonymous_id,
+        "client": record.client,
+        "sent_at": record.sent_at,
+        "flags": record.flags,
+        "payload": raw_json(record.raw),
     }
 
 
@@ -286,12 +325,24 @@ def _dead_fields(letter: DeadLetter) -> dict[str, Any]:
     of = original_of(letter) or transformed_of(letter)
     payload = of.raw if isinstance(of, Record) else of.json if of else b""
     return {
-        "id": letter.id, "destination": letter.destination, "person": letter.lane, "sequence": letter.sequence,
-        "part": letter.part, "stage": letter.stage, "reason": letter.reason, "kind": letter.kind,
-        "code": code_of(letter.reason) or code_of(letter.kind), "attempts": letter.attempts,
-        "buried_ms": letter.buried_ms, "source": of.source if of else "", "type": of.type if of else "",
-        "event": event_name(payload), "message_id": of.message_id if of else "", "user_id": of.user_id if of else "",
-        "anonymous_id": of.anonymous_id if of else "", "received_ms": of.received_ms if of else 0,
+        "id": letter.id,
+        "destination": letter.destination,
+        "person": letter.lane,
+        "sequence": letter.sequence,
+        "part": letter.part,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "kind": letter.kind,
+        "code": code_of(letter.reason) or code_of(letter.kind),
+        "attempts": letter.attempts,
+        "buried_ms": letter.buried_ms,
+        "source": of.source if of else "",
+        "type": of.type if of else "",
+        "event": event_name(payload),
+        "message_id": of.message_id if of else "",
+        "user_id": of.user_id if of else "",
+        "anonymous_id": of.anonymous_id if of else "",
+        "received_ms": of.received_ms if of else 0,
     }
 
 

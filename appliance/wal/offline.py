@@ -47,22 +47,30 @@ class StoppedLog:
             newest = block.header(cursor.value()) if cursor.last() else None
             piles = {
                 name: {"count": txn.stat(table)["entries"], "bytes": store.table_bytes(txn, table)}
-                for name, table in (("held", store.tables.held), ("dead", store.tables.dead),
-                                    ("refused", store.tables.refused))
-            }  # fmt: skip
+                for name, table in (
+                    ("held", store.tables.held),
+                    ("dead", store.tables.dead),
+                    ("refused", store.tables.refused),
+                )
+            }
             lows = {name: found.low for name, found in progress.all_progress(txn, store.tables).items()}
             held_by = held.sizes(txn, store.tables)
             return {
-                "log_id": store.log_id(), "state": "not running", "bytes": store.used_bytes(txn),
-                "file_bytes": store.file_bytes(), "first_sequence": oldest.first_sequence if oldest else 0,
-                "last_sequence": self._last_sequence, "oldest_received_ms": oldest.first_received_ms if oldest else 0,
+                "log_id": store.log_id(),
+                "state": "not running",
+                "bytes": store.used_bytes(txn),
+                "file_bytes": store.file_bytes(),
+                "first_sequence": oldest.first_sequence if oldest else 0,
+                "last_sequence": self._last_sequence,
+                "oldest_received_ms": oldest.first_received_ms if oldest else 0,
                 "newest_received_ms": newest.last_received_ms if newest else 0,
                 "blocks": txn.stat(store.tables.blocks)["entries"],
-                "block_bytes": store.table_bytes(txn, store.tables.blocks), **piles,
+                "block_bytes": store.table_bytes(txn, store.tables.blocks),
+                **piles,
                 "destinations": {
                     name: {"low": low, "held": held_by.get(name, (0, 0))[0]} for name, low in lows.items()
                 },
-            }  # fmt: skip
+            }
 
     def damaged_blocks(self) -> Iterator[str]:
         """One line per block that does not match its checksum, a few blocks per transaction."""

@@ -91,8 +91,17 @@ class Room:
 
     def record(self, event: dict[str, Any], source: str = "web") -> Record:
         return Record(
-            0, source, self.clock.wall_ms(), "203.0.113.9", event.get("type", "track"), event.get("anonymousId", ""),
-            event.get("userId", ""), event["messageId"], "", 0, msgspec.json.encode(event),
+            0,
+            source,
+            self.clock.wall_ms(),
+            "203.0.113.9",
+            event.get("type", "track"),
+            event.get("anonymousId", ""),
+            event.get("userId", ""),
+            event["messageId"],
+            "",
+            0,
+            msgspec.json.encode(event),
         )
 
     async def get(self, path: str, status: int = 200, **query: Any) -> Any:

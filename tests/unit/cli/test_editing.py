@@ -13,14 +13,37 @@ BEFORE = '# mine\n[sources.web]\nwrite_key = "wk_x"\n'
 
 
 def test_values_are_toml_where_they_read_as_toml_and_text_otherwise() -> None:
-    table = table_text("c r.m", "webhook", [
-        "url=http://h/e?a=b", "in_flight_max=4", "enabled=false", 'sources=["web"]', "retry.age_max=1d", "note=", "quoted='x'",
-        'odd=a"b\\c\x7f', "inject=1\n[sources.evil]",
-    ])
-    assert tomllib.loads(table) == {"destinations": {"c r.m": {
-        "plugin": "webhook", "url": "http://h/e?a=b", "in_flight_max": 4, "enabled": False, "sources": ["web"],
-        "retry": {"age_max": "1d"}, "note": "", "quoted": "x", "odd": 'a"b\\c\x7f', "inject": "1\n[sources.evil]",
-    }}}
+    table = table_text(
+        "c r.m",
+        "webhook",
+        [
+            "url=http://h/e?a=b",
+            "in_flight_max=4",
+            "enabled=false",
+            'sources=["web"]',
+            "retry.age_max=1d",
+            "note=",
+            "quoted='x'",
+            'odd=a"b\\c\x7f',
+            "inject=1\n[sources.evil]",
+        ],
+    )
+    assert tomllib.loads(table) == {
+        "destinations": {
+            "c r.m": {
+                "plugin": "webhook",
+                "url": "http://h/e?a=b",
+                "in_flight_max": 4,
+                "enabled": False,
+                "sources": ["web"],
+                "retry": {"age_max": "1d"},
+                "note": "",
+                "quoted": "x",
+                "odd": 'a"b\\c\x7f',
+                "inject": "1\n[sources.evil]",
+            }
+        }
+    }
 
 
 @pytest.mark.parametrize("setting", ["url", "=x", "a b=1", "a.=1", "[x]=1", '"a"=1'])

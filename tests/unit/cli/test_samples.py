@@ -17,8 +17,10 @@ def events(kind: str, count: int, people: int = 5, seed: int = 1) -> list[sample
 @pytest.mark.parametrize("kind", ["shop", "camera", "both"])
 def test_a_seed_repeats_itself_but_for_the_times(kind: str) -> None:
     def timeless(seed: int) -> list[dict[str, Any]]:
-        return [{key: value for key, value in one.event.items() if key != "originalTimestamp"}
-                for one in events(kind, 200, seed=seed)]
+        return [
+            {key: value for key, value in one.event.items() if key != "originalTimestamp"}
+            for one in events(kind, 200, seed=seed)
+        ]
 
     assert timeless(7) == timeless(7) and timeless(7) != timeless(8)
 

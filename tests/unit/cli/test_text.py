@@ -14,11 +14,22 @@ from appliance.control.query import parse
 NOW_MS = 1_893_456_000_000  # 2030-01-01T00:00:00Z
 
 
-@pytest.mark.parametrize(("given_text", "moment_ms"), [
-    ("now", NOW_MS), ("2h", NOW_MS - 7_200_000), ("2h ago", NOW_MS - 7_200_000), (" 1h 30m ago ", NOW_MS - 5_400_000),
-    ("500ms", NOW_MS - 500), ("3d", NOW_MS - 259_200_000), ("2030-01-01T00:00:00Z", NOW_MS), ("2030-01-01", NOW_MS),
-    ("2030-01-01T01:00:00+01:00", NOW_MS), ("2030-01-01T00:00:00.250Z", NOW_MS + 250), ("2030-01-01 00:00:00", NOW_MS),
-])
+@pytest.mark.parametrize(
+    ("given_text", "moment_ms"),
+    [
+        ("now", NOW_MS),
+        ("2h", NOW_MS - 7_200_000),
+        ("2h ago", NOW_MS - 7_200_000),
+        (" 1h 30m ago ", NOW_MS - 5_400_000),
+        ("500ms", NOW_MS - 500),
+        ("3d", NOW_MS - 259_200_000),
+        ("2030-01-01T00:00:00Z", NOW_MS),
+        ("2030-01-01", NOW_MS),
+        ("2030-01-01T01:00:00+01:00", NOW_MS),
+        ("2030-01-01T00:00:00.250Z", NOW_MS + 250),
+        ("2030-01-01 00:00:00", NOW_MS),
+    ],
+)
 def test_a_time_is_read(given_text: str, moment_ms: int) -> None:
     assert text.parse_moment(given_text, NOW_MS) == moment_ms
 
@@ -40,23 +51,41 @@ def test_no_text_reaches_the_terminal_with_control_codes(given_text: str) -> Non
     shown = text.plain(given_text)
     assert len(shown) <= text.CHARACTERS_MAX
     for line in (shown, *text.lines(given_text).split("\n")):
-        assert not [character for character in line if not (character.isprintable() or unicodedata.category(character) == "Zs")]
+        assert not [
+            character for character in line if not (character.isprintable() or unicodedata.category(character) == "Zs")
+        ]
         line.encode()
 
 
-@pytest.mark.parametrize("hostile", [
-    "\x1b[2J\x1b[31mred", "\r\nforged line", "\u202eevil", "\u200bhidden", "\x07bell", "\x9b31m", "\ud83d", "\ue000", "a\x00b",
-])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "\x1b[2J\x1b[31mred",
+        "\r\nforged line",
+        "\u202eevil",
+        "\u200bhidden",
+        "\x07bell",
+        "\x9b31m",
+        "\ud83d",
+        "\ue000",
+        "a\x00b",
+    ],
+)
 def test_hostile_names_render_inert(hostile: str) -> None:
     shown = text.plain(hostile)
     assert shown.isprintable() and "\\" in shown
     shown.encode()
 
 
-@pytest.mark.parametrize(("words", "matching"), [
-    (["event:Order Completed"], "Order Completed"), (['event:"Order*"'], "Order Completed"), (["event:Order*"], "Order X"),
-    (['event:say "hi"'.replace('"', "'")], "say 'hi'"),
-])
+@pytest.mark.parametrize(
+    ("words", "matching"),
+    [
+        (["event:Order Completed"], "Order Completed"),
+        (['event:"Order*"'], "Order Completed"),
+        (["event:Order*"], "Order X"),
+        (['event:say "hi"'.replace('"', "'")], "say 'hi'"),
+    ],
+)
 def test_words_that_the_shell_unquoted_are_quoted_again(words: list[str], matching: str) -> None:
     class Named:
         def values(self, key: str) -> list[str]:
@@ -73,5 +102,6 @@ def test_words_that_the_shell_unquoted_are_quoted_again(words: list[str], matchi
 
 def test_words_and_text_are_one_filter() -> None:
     assert filter_text("dest:crm", ["code:400", "connection refused", "age:>1h 30m"]) == (
-        'dest:crm code:400 "connection refused" age:">1h 30m"')
+        'dest:crm code:400 "connection refused" age:">1h 30m"'
+    )
     assert filter_text("  ", []) == ""

@@ -24,7 +24,14 @@ MakeSink = Callable[..., Sink]
 
 
 def track(number: int, user: str = "u1", event: str = "Order Completed", **keys: Any) -> dict[str, Any]:
-    return {"type": "track", "event": event, "userId": user, "messageId": f"m{number}", "properties": {"n": number}, **keys}
+    return {
+        "type": "track",
+        "event": event,
+        "userId": user,
+        "messageId": f"m{number}",
+        "properties": {"n": number},
+        **keys,
+    }
 
 
 async def dead(room: Room, count: int) -> list[dict[str, Any]]:
@@ -43,11 +50,34 @@ async def test_only_health_ready_and_metrics_need_no_token(tmp_path: Path) -> No
         for path in ("/health", "/ready", "/metrics"):
             async with stranger.get(path) as reply:
                 assert reply.status == 200, path
-        routes = [("GET", path) for path in (
-            "/v1/overview", "/v1/sources", "/v1/sources/web/key", "/v1/destinations", "/v1/dead", "/v1/dead/1", "/v1/tail",
-            "/v1/refused", "/v1/wal/stats", "/v1/wal/events", "/v1/events/m1", "/v1/audit", "/v1/nothing", "/v1/replays",
-        )] + [("POST", path) for path in (
-            "/v1/reload", "/v1/dead/purge", "/v1/dead/requeue", "/v1/replays", "/v1/destinations/crm/forget")]  # fmt: skip
+        routes = [
+            ("GET", path)
+            for path in (
+                "/v1/overview",
+                "/v1/sources",
+                "/v1/sources/web/key",
+                "/v1/destinations",
+                "/v1/dead",
+                "/v1/dead/1",
+                "/v1/tail",
+                "/v1/refused",
+                "/v1/wal/stats",
+                "/v1/wal/events",
+                "/v1/events/m1",
+                "/v1/audit",
+                "/v1/nothing",
+                "/v1/replays",
+            )
+        ] + [
+            ("POST", path)
+            for path in (
+                "/v1/reload",
+                "/v1/dead/purge",
+                "/v1/dead/requeue",
+                "/v1/replays",
+                "/v1/destinations/crm/forget",
+            )
+        ]
         for method, path in routes:
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {room.token}"}):
                 async with stranger.request(method, path, headers=headers) as reply:
@@ -69,14 +99,26 @@ async def test_a_page_that_rebinds_its_name_to_loopback_gets_nothing(tmp_path: P
 
 async def test_bodies_are_bounded_and_bad_ones_named(tmp_path: Path) -> None:
     async with running(tmp_path) as room:
-        for body, status in ((b"x" * (1 << 20) + b"x" * 10, 413), (b"{", 400), (b"[]", 400), (b'{"expect": "x"}', 400),
-                             (b'\xff', 400), (b'{"ids": [1], "query": "age:>0s", "expect": 1}', 400),
-                             (b'{"expect": 0}', 400), (b'{"query": "colour:red", "expect": 0}', 400)):  # fmt: skip
+        for body, status in (
+            (b"x" * (1 << 20) + b"x" * 10, 413),
+            (b"{", 400),
+            (b"[]", 400),
+            (b'{"expect": "x"}', 400),
+            (b"\xff", 400),
+            (b'{"ids": [1], "query": "age:>0s", "expect": 1}', 400),
+            (b'{"expect": 0}', 400),
+            (b'{"query": "colour:red", "expect": 0}', 400),
+        ):
             async with room.http.post("/v1/dead/purge", data=body) as reply:
                 assert reply.status == status, (body[:40], await reply.text())
                 assert (await reply.json())["error"]["message"]
-        for path in ("/v1/dead?limit=x", "/v1/dead?after=-1", "/v1/dead?query=age:1h", "/v1/tail?point=middle",
-                     "/v1/dead?limit=99999999999999999999"):  # fmt: skip
+        for path in (
+            "/v1/dead?limit=x",
+            "/v1/dead?after=-1",
+            "/v1/dead?query=age:1h",
+            "/v1/tail?point=middle",
+            "/v1/dead?limit=99999999999999999999",
+        ):
             assert (await room.get(path, 400))["error"]["code"] == "invalid"
         await room.get("/v1/nothing", 404)
         async with room.http.get("/v1/reload") as reply:
@@ -104,7 +146,8 @@ async def test_a_taken_port_is_an_error_that_leaves_nothing_behind(tmp_path: Pat
         taken.listen()
         async with running(tmp_path) as room:
             room.control._config = msgspec.structs.replace(
-                room.control._config, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+                room.control._config, listen=f"127.0.0.1:{taken.getsockname()[1]}"
+            )
             await room.control.stop()
             with pytest.raises(OSError, match="in use"):
                 await room.control.start()
@@ -113,11 +156,14 @@ async def test_a_taken_port_is_an_error_that_leaves_nothing_behind(tmp_path: Pat
 
 async def test_the_overview_counts_what_happens(tmp_path: Path, make_sink: MakeSink) -> None:
     sink = make_sink(Plan(fail_events={"Bad": 400}))
-    async with running(tmp_path, {"destinations": {"crm": webhook(sink.url), "off": webhook(sink.url, enabled=False)}}) as room:
+    async with running(
+        tmp_path, {"destinations": {"crm": webhook(sink.url), "off": webhook(sink.url, enabled=False)}}
+    ) as room:
         await room.collect(*(track(number) for number in range(5)), track(9, event="Bad"))
         overview = await room.until(
-            "/v1/overview", lambda answer: answer["destinations"][0]["delivered_total"] == 5
-            and answer["log"]["dead"]["count"] == 1)
+            "/v1/overview",
+            lambda answer: answer["destinations"][0]["delivered_total"] == 5 and answer["log"]["dead"]["count"] == 1,
+        )
         crm, off = overview["destinations"]
         assert (crm["name"], crm["state"], crm["aborted_total"]) == ("crm", "running", 1)
         assert [error["reason"] for error in crm["errors"]] == [crm["last_error"]] and "400" in crm["last_error"]
@@ -146,7 +192,8 @@ async def test_pause_and_resume_are_acts_with_a_trail(tmp_path: Path, make_sink:
         await room.post("/v1/destinations/nobody/pause", status=404)
         entries = audited(room)
         assert [(one["what"], one["target"], one.get("outcome", "done")[:6]) for one in entries] == [
-            ("destination.pause", "crm", "done"), ("destination.resume", "crm", "done"),
+            ("destination.pause", "crm", "done"),
+            ("destination.resume", "crm", "done"),
             ("destination.pause", "nobody", "failed"),
         ]
         assert entries[1]["user"] == "ada" and entries[0]["who"] == "admin" and entries[0]["from"] == "127.0.0.1"
@@ -157,7 +204,11 @@ async def test_a_test_event_shows_the_whole_exchange(tmp_path: Path, make_sink: 
     sink = make_sink(bodies=True)
     async with running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room:
         result = (await room.post("/v1/destinations/crm/test"))["result"]
-        assert result["kind"] == "succeeded" and "POST /events" in result["sample"] and "HTTP/1.1 200 OK" in result["sample"]
+        assert (
+            result["kind"] == "succeeded"
+            and "POST /events" in result["sample"]
+            and "HTTP/1.1 200 OK" in result["sample"]
+        )
         assert json.loads(sink.accepted()[0].body)["event"] == "Sternpost test"
         sink.set_plan(Plan(status=403))
         result = (await room.post("/v1/destinations/crm/test"))["result"]
@@ -171,9 +222,18 @@ async def test_dead_letters_are_listed_filtered_and_shown(tmp_path: Path, make_s
         await room.collect(track(1, "u1", "Bad"), track(2, "u2", "Worse"), track(3, "u3"), track(4, "u1", "Bad"))
         letters = await dead(room, 3)
         assert [(one["message_id"], one["code"]) for one in letters] == [("m1", 400), ("m2", 422), ("m4", 400)]
-        for query, ids in (("code:400", ["m1", "m4"]), ("user:u2", ["m2"]), ("event:w*", ["m2"]), ("code:500", []),
-                           ("dest:crm -user:u1", ["m2"]), ("type:track", ["m1", "m2", "m4"]), ("age:>1h", []),
-                           ('"n\\":4"', ["m4"]), ("id:m1", ["m1"]), ("DEST:CRM age:<1h", ["m1", "m2", "m4"])):  # fmt: skip
+        for query, ids in (
+            ("code:400", ["m1", "m4"]),
+            ("user:u2", ["m2"]),
+            ("event:w*", ["m2"]),
+            ("code:500", []),
+            ("dest:crm -user:u1", ["m2"]),
+            ("type:track", ["m1", "m2", "m4"]),
+            ("age:>1h", []),
+            ('"n\\":4"', ["m4"]),
+            ("id:m1", ["m1"]),
+            ("DEST:CRM age:<1h", ["m1", "m2", "m4"]),
+        ):
             answer = await room.get("/v1/dead", query=query)
             assert [one["message_id"] for one in answer["dead"]] == ids, query
             count = await room.get("/v1/dead/count", query=query)
@@ -193,8 +253,12 @@ async def test_requeue_and_purge_act_on_the_count_they_expect(tmp_path: Path, ma
     async with running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room:
         await room.collect(*(track(number, f"u{number % 2}", "Bad") for number in range(1, 7)))
         letters = await dead(room, 6)
-        for body, status in (({"query": "user:u1"}, 400), ({"query": "user:u1", "expect": 2}, 409),
-                             ({"query": "user:u1", "expect": 4}, 409), ({"ids": [99999], "expect": 1}, 409)):  # fmt: skip
+        for body, status in (
+            ({"query": "user:u1"}, 400),
+            ({"query": "user:u1", "expect": 2}, 409),
+            ({"query": "user:u1", "expect": 4}, 409),
+            ({"ids": [99999], "expect": 1}, 409),
+        ):
             for action in ("requeue", "purge"):
                 error = (await room.post(f"/v1/dead/{action}", body, status))["error"]
                 assert error["code"] == ("invalid" if status == 400 else "changed")
@@ -209,7 +273,9 @@ async def test_requeue_and_purge_act_on_the_count_they_expect(tmp_path: Path, ma
         assert (await room.post("/v1/dead/purge", {"query": "age:>0s", "expect": 2}))["count"] == 2
         assert (await room.get("/v1/dead"))["dead"] == []
         assert [(one["what"], one["target"], one["count"]) for one in audited(room)] == [
-            ("dead.requeue", "user:u1", 3), ("dead.purge", f"id:{letters[1]['id']}", 1), ("dead.purge", "age:>0s", 2),
+            ("dead.requeue", "user:u1", 3),
+            ("dead.purge", f"id:{letters[1]['id']}", 1),
+            ("dead.purge", "age:>0s", 2),
         ]
 
 
@@ -217,13 +283,20 @@ async def test_a_trace_says_where_an_event_stands(tmp_path: Path, make_sink: Mak
     sink = make_sink(Plan(fail_events={"Bad": 400, "Stuck": 500}))
     destinations = {
         "crm": webhook(sink.url, retry={"delay_min": "60s", "delay_max": "60s"}),
-        "other": webhook(sink.url, sources=["api"]), "late": webhook(sink.url, enabled=False),
-    }  # fmt: skip
+        "other": webhook(sink.url, sources=["api"]),
+        "late": webhook(sink.url, enabled=False),
+    }
     sources = {"web": {"write_key": "wk_proof"}, "api": {"write_key": "wk_api"}}
     async with running(tmp_path, {"sources": sources, "destinations": destinations}) as room:
         await room.collect(track(1), track(2, event="Bad"), track(3, "u9", "Stuck"), track(4, "u9"))
-        await room.until("/v1/overview", lambda answer: answer["destinations"][0]["held_events"] == 2
-                         and answer["destinations"][0]["delivered_total"] == 1 and answer["log"]["dead"]["count"] == 1)
+        await room.until(
+            "/v1/overview",
+            lambda answer: (
+                answer["destinations"][0]["held_events"] == 2
+                and answer["destinations"][0]["delivered_total"] == 1
+                and answer["log"]["dead"]["count"] == 1
+            ),
+        )
         await asyncio.sleep(0.2)
 
         async def standing(message_id: str) -> dict[str, Any]:
@@ -234,7 +307,12 @@ async def test_a_trace_says_where_an_event_stands(tmp_path: Path, make_sink: Mak
         assert first["crm"]["state"] == "succeeded" and first["other"]["state"] == "filtered"
         assert first["late"]["state"] == "waiting" and "paused" in first["late"]["words"]
         bad = (await standing("m2"))["crm"]
-        assert bad["state"] == "aborted" and bad["dead_id"] > 0 and "400" in bad["words"] and "HTTP/1.1 400" in bad["sample"]
+        assert (
+            bad["state"] == "aborted"
+            and bad["dead_id"] > 0
+            and "400" in bad["words"]
+            and "HTTP/1.1 400" in bad["sample"]
+        )
         stuck = (await standing("m3"))["crm"]
         assert stuck["state"] == "failed" and stuck["attempts"] == 1 and "500" in stuck["words"]
         assert abs(stuck["next_try_ms"] - room.clock.wall_ms()) <= 61_000

@@ -21,7 +21,11 @@ def test_entries_are_lines_of_json_newest_last_in_the_file(tmp_path: Path) -> No
     lines = (tmp_path / "audit.jsonl").read_text().splitlines()
     assert [json.loads(line)["count"] for line in lines if "count" in json.loads(line)] == [1, 2, 3, 4]
     assert json.loads(lines[1]) == {
-        "when": "2030-01-31T12:00:00.000Z", "who": "admin", "what": "dead.purge", "count": 1, "from": "127.0.0.1",
+        "when": "2030-01-31T12:00:00.000Z",
+        "who": "admin",
+        "what": "dead.purge",
+        "count": 1,
+        "from": "127.0.0.1",
     }
     assert [found.count for found in trail.newest(3)] == [4, 3, 2]
     assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600

@@ -36,23 +36,46 @@ def test_a_file_without_a_token_is_said_not_replaced(tmp_path: Path, content: by
 TOKEN = "t" * 43
 
 
-@pytest.mark.parametrize(("header", "matches"), [
-    (f"Bearer {TOKEN}", True), (f"bearer {TOKEN}", True), (f"Bearer  {TOKEN} ", True), (f"Basic {TOKEN}", False),
-    (TOKEN, False), (f"Bearer {TOKEN}x", False), (f"Bearer {TOKEN[:-1]}", False), ("Bearer ", False), ("", False),
-    (None, False), ("Bearer \udcff", False), ("Bearer ü", False),
-])
+@pytest.mark.parametrize(
+    ("header", "matches"),
+    [
+        (f"Bearer {TOKEN}", True),
+        (f"bearer {TOKEN}", True),
+        (f"Bearer  {TOKEN} ", True),
+        (f"Basic {TOKEN}", False),
+        (TOKEN, False),
+        (f"Bearer {TOKEN}x", False),
+        (f"Bearer {TOKEN[:-1]}", False),
+        ("Bearer ", False),
+        ("", False),
+        (None, False),
+        ("Bearer \udcff", False),
+        ("Bearer ü", False),
+    ],
+)
 def test_only_the_whole_token_as_bearer_matches(header: str | None, matches: bool) -> None:
     assert bearer_matches(header, TOKEN) is matches
 
 
-@pytest.mark.parametrize(("host", "local", "listen", "allowed"), [
-    ("127.0.0.1:8081", "127.0.0.1", "127.0.0.1", True), ("localhost:8081", "127.0.0.1", "127.0.0.1", True),
-    ("LOCALHOST", "127.0.0.1", "127.0.0.1", True), ("[::1]:8081", "::1", "::1", True), ("127.8.8.8", "127.0.0.1", "127.0.0.1", True),
-    ("evil.example:8081", "127.0.0.1", "127.0.0.1", False), ("evil.example", "::1", "::1", False),
-    ("127.0.0.1.evil.example", "127.0.0.1", "127.0.0.1", False), ("evil.example", "::ffff:127.0.0.1", "::", False),
-    ("", "127.0.0.1", "127.0.0.1", False), (None, "127.0.0.1", "127.0.0.1", False),
-    ("admin.example", "127.0.0.1", "admin.example", True), ("evil.example", "192.0.2.7", "0.0.0.0", True),
-    ("evil.example", "127.0.0.1", "0.0.0.0", False), ("127.0.0.1@evil.example", "127.0.0.1", "127.0.0.1", False),
-])
+@pytest.mark.parametrize(
+    ("host", "local", "listen", "allowed"),
+    [
+        ("127.0.0.1:8081", "127.0.0.1", "127.0.0.1", True),
+        ("localhost:8081", "127.0.0.1", "127.0.0.1", True),
+        ("LOCALHOST", "127.0.0.1", "127.0.0.1", True),
+        ("[::1]:8081", "::1", "::1", True),
+        ("127.8.8.8", "127.0.0.1", "127.0.0.1", True),
+        ("evil.example:8081", "127.0.0.1", "127.0.0.1", False),
+        ("evil.example", "::1", "::1", False),
+        ("127.0.0.1.evil.example", "127.0.0.1", "127.0.0.1", False),
+        ("evil.example", "::ffff:127.0.0.1", "::", False),
+        ("", "127.0.0.1", "127.0.0.1", False),
+        (None, "127.0.0.1", "127.0.0.1", False),
+        ("admin.example", "127.0.0.1", "admin.example", True),
+        ("evil.example", "192.0.2.7", "0.0.0.0", True),
+        ("evil.example", "127.0.0.1", "0.0.0.0", False),
+        ("127.0.0.1@evil.example", "127.0.0.1", "127.0.0.1", False),
+    ],
+)
 def test_loopback_answers_to_loopback_names_only(host: str | None, local: str, listen: str, allowed: bool) -> None:
     assert host_allowed(host, local, listen) is allowed

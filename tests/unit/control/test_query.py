@@ -22,26 +22,77 @@ class Thing:
 
 
 ORDER = Thing(
-    age_ms=2 * 3_600_000, text='connection REFUSED {"total": 5}', dest="crm", code="400", type="track", user="u1",
-    event="Order Completed", reason="HTTP 400", stage="deliver", source="web", id="m-1",
+    age_ms=2 * 3_600_000,
+    text='connection REFUSED {"total": 5}',
+    dest="crm",
+    code="400",
+    type="track",
+    user="u1",
+    event="Order Completed",
+    reason="HTTP 400",
+    stage="deliver",
+    source="web",
+    id="m-1",
 )
 
 
-@pytest.mark.parametrize("text", [
-    "", "  ", "dest:crm", "DEST:CRM", "dest:c*", "dest:*", "code:400", "type:track user:u1", 'event:"Order*"',
-    'event:"order completed"', 'event:"Order Completed"', "event:*completed", "age:>1h", "age:<3h", "age:>1h age:<3h",
-    'age:">1h 30m"', "dest:crm dest:other", "dest:other dest:crm", "-dest:other", "refused", '"connection refused"',
-    "connection total", "-timeout", "id:m-1", "dest:crm -code:500",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "dest:crm",
+        "DEST:CRM",
+        "dest:c*",
+        "dest:*",
+        "code:400",
+        "type:track user:u1",
+        'event:"Order*"',
+        'event:"order completed"',
+        'event:"Order Completed"',
+        "event:*completed",
+        "age:>1h",
+        "age:<3h",
+        "age:>1h age:<3h",
+        'age:">1h 30m"',
+        "dest:crm dest:other",
+        "dest:other dest:crm",
+        "-dest:other",
+        "refused",
+        '"connection refused"',
+        "connection total",
+        "-timeout",
+        "id:m-1",
+        "dest:crm -code:500",
+    ],
+)
 def test_a_filter_matches(text: str) -> None:
     assert parse(text).matches(ORDER)
 
 
-@pytest.mark.parametrize("text", [
-    "dest:cr", "dest:crmm", "dest:*x", "code:40", "code:?00", "type:[t]rack", "event:Order", "age:>3h", "age:<1h",
-    "age:>1h age:<90m", "-dest:crm", "-dest:c*", "timeout", "connection timeout", "-refused", "state:failed",
-    "dest:crm code:500", "-dest:other -dest:crm",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dest:cr",
+        "dest:crmm",
+        "dest:*x",
+        "code:40",
+        "code:?00",
+        "type:[t]rack",
+        "event:Order",
+        "age:>3h",
+        "age:<1h",
+        "age:>1h age:<90m",
+        "-dest:crm",
+        "-dest:c*",
+        "timeout",
+        "connection timeout",
+        "-refused",
+        "state:failed",
+        "dest:crm code:500",
+        "-dest:other -dest:crm",
+    ],
+)
 def test_a_filter_does_not_match(text: str) -> None:
     assert not parse(text).matches(ORDER)
 
@@ -53,10 +104,18 @@ def test_wildcards_stand_for_anything_and_everything_else_for_itself() -> None:
     assert not parse("event:a.c").matches(Thing(event="abc"))
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("dset:crm", 'did you mean "dest:"?'), ("colour:red", "keys: dest"), ('event:"open', "quote"), ("age:1h", "needs < or >"),
-    ("age:>soon", "no duration"), ("x" * 3000, "at most"), (" ".join("ab" for _ in range(TERMS_MAX + 1)), "terms"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dset:crm", 'did you mean "dest:"?'),
+        ("colour:red", "keys: dest"),
+        ('event:"open', "quote"),
+        ("age:1h", "needs < or >"),
+        ("age:>soon", "no duration"),
+        ("x" * 3000, "at most"),
+        (" ".join("ab" for _ in range(TERMS_MAX + 1)), "terms"),
+    ],
+)
 def test_what_cannot_be_read_is_said(text: str, words: str) -> None:
     with pytest.raises(QueryError, match=words.replace("?", r"\?")):
         parse(text)

@@ -60,13 +60,18 @@ async def test_deliveries_are_shown_with_their_outcome(tmp_path: Path, make_sink
     sink = make_sink(Plan(fail_events={"Bad": 400}))
     async with (
         running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room,
-        watching(room, point="delivered") as everything, watching(room, point="delivered", query="code:400") as bad,
+        watching(room, point="delivered") as everything,
+        watching(room, point="delivered", query="code:400") as bad,
     ):
         await asyncio.sleep(0.2)
         await room.collect(track(1), track(2, event="Bad"))
         seen = {event["message_id"]: event for _, event in [await everything(), await everything()]}
         assert seen["m1"]["state"] == "succeeded" and seen["m1"]["destination"] == "crm" and seen["m1"]["took_ms"] > 0
-        assert seen["m2"]["state"] == "aborted" and "400" in seen["m2"]["reason"] and "HTTP/1.1 400" in seen["m2"]["sample"]
+        assert (
+            seen["m2"]["state"] == "aborted"
+            and "400" in seen["m2"]["reason"]
+            and "HTTP/1.1 400" in seen["m2"]["sample"]
+        )
         assert (await bad())[1]["message_id"] == "m2"
 
 
@@ -88,7 +93,9 @@ async def test_a_flood_is_thinned_out_and_said(tmp_path: Path) -> None:
         assert shown + missed == count and missed > count / 2 and last == count - 1
 
 
-async def test_when_nobody_watches_nothing_is_tapped_or_subscribed(tmp_path: Path, make_sink: Callable[..., Sink]) -> None:
+async def test_when_nobody_watches_nothing_is_tapped_or_subscribed(
+    tmp_path: Path, make_sink: Callable[..., Sink]
+) -> None:
     sink = make_sink()
     async with running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room:
         async with watching(room) as first, watching(room, point="delivered"):
