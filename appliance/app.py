@@ -16,7 +16,6 @@ from pathlib import Path
 import uvloop
 
 from appliance.collect.collector import Collector
-from appliance.control import health
 from appliance.control.api import Control
 from appliance.core import logs, settings
 from appliance.core.clock import SystemClock
@@ -182,15 +181,11 @@ class App:
         return self._start_faults + self._plugin_faults
 
     def _health(self) -> tuple[int, str]:
-        report = health.report(
-            str(self._log.failed or ""), self._log.stats(), self._dispatcher.status(), self.faults()
-        )
+        report = self._control.health()
         return report.status, "\n".join([report.health, *report.sick])
 
     def _readiness(self) -> tuple[int, str]:
-        destinations, stats = self._dispatcher.status(), self._log.stats()
-        report = health.report(str(self._log.failed or ""), stats, destinations, self.faults())
-        words = health.unready(report, stats, destinations) + list(self.faults())
+        words = self._control.unready()
         return (503, "\n".join(["not ready", *words])) if words else (200, "ready")
 
 
