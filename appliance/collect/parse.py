@@ -1,56 +1,62 @@
-"""Bytes of a request to records for the log, or to refusals with their reason. Pure: no I/O, no clock.
+"""From the bytes of a body to events and refusals; pure, and never raises.
 
-The quick road of every request: one msgspec pass over the body, one over the head of each event. Where it cannot read
-a body it says so with None, and `repair` takes over.
+An event is never decoded as a whole: a batch is cut into the bytes of its events, and of each only the header fields
+are read. What is no strict JSON gets None here and goes to the second parser, `repair.py`.
+
+Source: contract/http.md, Answers and What becomes of an event.
 """
 
 import math
-import re
 import unicodedata
 import uuid
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from appliance.core import json_text
-from appliance.core.event import MESSAGE_ID_SET, TYPE_SET, Record
+from appliance.core.event import MESSAGE_ID_SET, REPAIRED, TYPE_SET, Record
 
-TYPES = frozenset({"identify", "track", "page", "screen", "group", "alias", "merge"})
+TYPES = {name: name for name in ("identify", "track", "page", "screen", "group", "alias", "merge")}
 REFUSALS_KEPT_MAX = 1_000
-"""So many bad events of one body are kept; further ones are counted."""
+"""So many refused events of one body keep their bytes; the others are only counted."""
+COMMAS_MAX = 400_000
+"""A body with more may hold so many tiny elements that a list of them all would cost 100 MB."""
 NUMBER_CHARACTERS_MAX = 1_000
 """A number of more characters is no id."""
 
 
 class Refusal(NamedTuple):
-    """Why a body or an event is not taken."""
+    """Why something did not become an event."""
 
     status: int
     words: str
-    """What the client is told; people search for it."""
+    """The answer's body, as in the contract."""
     detail: str = ""
-    """What the operator is told beside it."""
+    """For the operator."""
 
     @property
     def reason(self) -> str:
-        """Words and detail in one line."""
+        """As the refused store keeps it."""
         return f"{self.words}: {self.detail}" if self.detail else self.words
 
 
 INVALID_JSON = Refusal(400, "invalid json")
-TOO_DEEP = Refusal(400, "invalid json", "nested too deeply")
+TOO_DEEP = INVALID_JSON._replace(detail="nested too deeply")
 INVALID_EVENT = Refusal(400, "event is not a valid rudder event")
+UNKNOWN_TYPE = INVALID_EVENT._replace(detail=f"its type is none of {', '.join(TYPES)}")
 NO_ID = Refusal(400, "request neither has anonymousId nor userId")
 EMPTY_BATCH = Refusal(400, "empty batch payload")
-TOO_LARGE = Refusal(413, "request size exceeds max limit", "one event is too large")
+TOO_LARGE = Refusal(413, "request size exceeds max limit")
 
 
 class Envelope(NamedTuple):
-    """What a request says of all its events."""
+    """What the server knows of a request before it reads the body."""
 
     source: str
     received_ms: int
     client: str
+    """The client's address."""
     sent_at: str = ""
     """The `SentAt` header; a batch's own `sentAt` wins over it."""
 
@@ -63,221 +69,221 @@ class Limits(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What became of a body."""
+    """All that stood in a body, in order."""
 
     records: list[Record]
     refused: list[tuple[Refusal, bytes]]
-    """Bad events (or the whole body) and their bytes, the first REFUSALS_KEPT_MAX."""
+    """What did not become an event, with its bytes; the first REFUSALS_KEPT_MAX."""
     refused_count: int
-    repaired_count: int
+    """How many did not, all counted."""
+    repaired_count: int = 0
+    """How many records carry REPAIRED."""
     is_whole: bool = False
-    """The body as a whole is refused: the client is told. Bad events beside or without good ones are only kept."""
+    """The body as a whole is refused, so the client is told. Bad events in a batch are only kept."""
 
 
 class _Head(msgspec.Struct, rename="camel", gc=False):
+    """The fields of an event that the log needs, in the form nearly all clients send."""
+
     type: str | None = None
     message_id: str | None = None
-    anonymous_id: str | None = None
-    user_id: str | None = None
+    anonymous_id: str | int | None = None
+    user_id: str | int | None = None
 
 
-class _Batch(msgspec.Struct, rename="camel", gc=False):
+class _AnyHead(msgspec.Struct, rename="camel", gc=False):
+    """The same fields, whatever they are."""
+
+    type: msgspec.Raw = msgspec.Raw()
+    message_id: msgspec.Raw = msgspec.Raw()
+    anonymous_id: msgspec.Raw = msgspec.Raw()
+    user_id: msgspec.Raw = msgspec.Raw()
+
+
+class _Batch(msgspec.Struct, rename="camel"):
     batch: list[msgspec.Raw] | None = None
-    sent_at: str | None = None
+    sent_at: msgspec.Raw = msgspec.Raw()
 
 
-class _Key(msgspec.Struct, rename="camel", gc=False):
-    write_key: str = ""
+class _Outer(msgspec.Struct, rename="camel"):
+    batch: msgspec.Raw = msgspec.Raw()
+    write_key: msgspec.Raw = msgspec.Raw()
 
 
-_HEAD, _BATCH, _KEY = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_Batch), msgspec.json.Decoder(_Key)
-_MEMBERS, _ANY = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(msgspec.Raw)
-_EVENTS = msgspec.json.Decoder(list[msgspec.Raw] | None)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# A backslash with what belongs to it: a pair of surrogates, a lone one (group 1), anything else.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-_FILLERS = dict.fromkeys(map(ord, "\u034f\u115f\u1160\u17b4\u17b5\u2028\u2029\u2800\u3164\uffa0"))
+_HEAD, _ANY_HEAD = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_AnyHead)
+_BATCH, _OUTER = msgspec.json.Decoder(_Batch), msgspec.json.Decoder(_Outer)
+_VALUE, _TEXT = msgspec.json.Decoder(msgspec.Raw), msgspec.json.Decoder(str)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Characters that show nothing, beside the categories Cc, Cf, Zl and Zp.
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
 
 def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> Parsed | None:
-    """The body of a single-event route; None where the quick parser cannot read it.
-
-    Args:
-        type: the route's; it wins over the event's own.
-    """
+    """One event on a route that says its type; None where the body is no strict JSON."""
     body = body.strip(b" \t\r\n")
     if not body:
         return refused(INVALID_JSON._replace(detail="the body is empty"), body)
-    if not _is_text(body):
+    if not is_strict(body):
         return None
-    try:
-        made = make_record(body, type, envelope, limits, 0)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return refused(made, body) if isinstance(made, Refusal) else Parsed([made], [], 0, 0)
+    return take_one(body, 0, type, envelope, limits)
 
 
 def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed | None:
-    """The body of a batch route, event by event; None where the quick parser cannot read it."""
-    if not _is_text(body):
+    """A body `{"batch": [...]}`, each event with a type of its own; None where the body is no strict JSON."""
+    if len(body) > COMMAS_MAX and body.count(b",") > COMMAS_MAX:
         return None
     try:
-        outer = _outer(body)
-    except (msgspec.DecodeError, RecursionError):
-        return None if body.strip() else refused(INVALID_JSON._replace(detail="the body is empty"), b"")
-    if isinstance(outer, Refusal):
-        return refused(outer, body)
-    if outer.sent_at:
-        envelope = envelope._replace(sent_at=outer.sent_at)
-    records: list[Record] = []
-    refusals: list[tuple[Refusal, bytes]] = []
-    refused_count = 0
-    for event in outer.batch or ():
-        raw = bytes(event)
-        made = make_record(raw, "", envelope, limits, 0)
-        if isinstance(made, Record):
-            records.append(made)
-            continue
-        refused_count += 1
-        if len(refusals) < REFUSALS_KEPT_MAX:
-            refusals.append((made, raw))
-    return Parsed(records, refusals, refused_count, 0)
+        if not body.isascii():
+            body.decode()
+        batch = _BATCH.decode(body)
+    except msgspec.ValidationError:
+        return _misshapen(body)
+    except _UNREADABLE:
+        return None if body.strip(b" \t\r\n") else refused(INVALID_JSON._replace(detail="the body is empty"), body)
+    if not batch.batch:
+        return refused(EMPTY_BATCH, body)
+    if sent_at := text_of(bytes(batch.sent_at)):
+        envelope = envelope._replace(sent_at=sent_at)
+    return take([(bytes(raw), 0) for raw in batch.batch], envelope, limits)
 
 
 def refused(refusal: Refusal, body: bytes) -> Parsed:
     """The whole body is refused."""
-    return Parsed([], [(refusal, body)], 1, 0, is_whole=True)
+    return Parsed([], [(refusal, body)], 1, is_whole=True)
 
 
-def write_key(body: bytes) -> str:
-    """`writeKey` at the top level of a body; "" where it has none."""
+def is_strict(body: bytes) -> bool:
+    """Whether it is one JSON value in valid UTF-8, without lone surrogates, that a recursive decoder can read."""
     try:
-        return _KEY.decode(body).write_key
-    except (msgspec.DecodeError, RecursionError):
-        return ""
-
-
-def is_strict(raw: bytes) -> bool:
-    """Whether this is JSON as everybody understands it: UTF-8, no NaN, no lone surrogate, not hundreds deep."""
-    if not _is_text(raw):
-        return False
-    try:
-        _ANY.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+        if not body.isascii():
+            body.decode()
+        _VALUE.decode(body)
+    except _UNREADABLE:
         return False
     return True
 
 
-def text_of(value: bytes) -> str:
-    """The text of a JSON string; "" for any other value."""
-    return msgspec.json.decode(value, type=str) if value.startswith(b'"') else ""
+def take_one(raw: bytes, flags: int, type: str, envelope: Envelope, limits: Limits) -> Parsed:
+    """Make a record of the only event of a body; arguments as for `take`, and the route's type."""
+    made = _record(raw, flags, type, envelope, limits)
+    return Parsed([made], [], 0, int(bool(flags & REPAIRED))) if isinstance(made, Record) else refused(made, raw)
 
 
-def make_record(raw: bytes, type: str, envelope: Envelope, limits: Limits, flags: int) -> Record | Refusal:
-    """One event.
+def take(events: Iterable[tuple[bytes, int]], envelope: Envelope, limits: Limits) -> Parsed:
+    """Make records of a batch's events, each of which says its own type.
 
     Args:
-        raw: JSON; all of it has been read by a decoder before, or is now.
-        type: the route's, or "" where the event's own counts.
-        flags: set on the record beside what is found here.
+        events: each one strict JSON value without space around it (or nested too deeply for a decoder), with flags for
+            its record.
 
     Raises:
-        msgspec.DecodeError, RecursionError: `raw` is no JSON.
+        ValueError: by `events` itself.
     """
+    records: list[Record] = []
+    refusals: list[tuple[Refusal, bytes]] = []
+    refused_count = repaired_count = 0
+    for raw, flags in events:
+        made = _record(raw, flags, "", envelope, limits)
+        if isinstance(made, Record):
+            records.append(made)
+            if flags & REPAIRED:
+                repaired_count += 1
+            continue
+        refused_count += 1
+        if len(refusals) < REFUSALS_KEPT_MAX:
+            refusals.append((made, raw))
+    return Parsed(records, refusals, refused_count, repaired_count)
+
+
+def write_key(body: bytes) -> str:
+    """The `writeKey` that a body carries, beside the batch or on its first event; "" where it carries none."""
+    try:
+        if not body.isascii():
+            body.decode()
+        outer = _OUTER.decode(body)
+        if not outer.write_key and outer.batch:
+            outer = _OUTER.decode(next(json_text.elements(bytes(outer.batch)), b"{}"))
+        return text_of(bytes(outer.write_key))
+    except (*_UNREADABLE, ValueError):
+        return ""
+
+
+def text_of(value: bytes) -> str:
+    """The text of a JSON string that is strict; "" for any other value."""
+    return _TEXT.decode(value) if value[:1] == b'"' else ""
+
+
+def clean_id(text: str) -> str:
+    """An id as a key: trimmed, without characters that nobody sees."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    seen = [c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp") and c not in _FILLERS]
+    return "".join(seen).strip()
+
+
+def _record(raw: bytes, flags: int, type: str, envelope: Envelope, limits: Limits) -> Record | Refusal:
+    if len(raw) > limits.event_bytes_max:
+        return TOO_LARGE._replace(detail=f"an event of {len(raw)} bytes")
     if raw.count(b"{") + raw.count(b"[") > limits.depth_max and json_text.nested_deeper(raw, limits.depth_max):
         return TOO_DEEP
     try:
         head = _HEAD.decode(raw)
-    except msgspec.ValidationError:
-        odd = _odd_head(raw)
-        if odd is None:
-            return INVALID_EVENT._replace(detail="not an object")
-        head, flags = odd[0], flags | odd[1]
-    if len(raw) > limits.event_bytes_max:
-        return TOO_LARGE
-    if not type:
-        if head.type not in TYPES:
-            return INVALID_EVENT._replace(detail="its type is none of " + ", ".join(sorted(TYPES)))
-        type = head.type
-    elif head.type != type:
-        flags |= TYPE_SET
-    anonymous_id = _clean(head.anonymous_id) if head.anonymous_id else ""
-    user_id = _clean(head.user_id) if head.user_id else ""
+    except msgspec.DecodeError:
+        if raw[:1] != b"{":
+            return INVALID_EVENT._replace(detail="it is no object")
+        head, odd = _odd_head(raw)
+        flags |= odd
+    if type:
+        if head.type != type:
+            flags |= TYPE_SET
+    else:
+        type = TYPES.get(head.type or "", "")
+        if not type:
+            return UNKNOWN_TYPE
+    anonymous_id = "" if head.anonymous_id is None else clean_id(str(head.anonymous_id))
+    user_id = "" if head.user_id is None else clean_id(str(head.user_id))
     if not anonymous_id and not user_id:
         return NO_ID
     message_id = head.message_id.strip() if head.message_id else ""
-    if not message_id:
-        message_id = str(uuid.uuid4())
-    if message_id != head.message_id:
+    if message_id != head.message_id or not message_id:
         flags |= MESSAGE_ID_SET
+        message_id = message_id or str(uuid.uuid4())
     return Record(
         0, envelope.source, envelope.received_ms, envelope.client, type, anonymous_id, user_id, message_id,
         envelope.sent_at, flags, raw,
     )
 
 
-def _is_text(body: bytes) -> bool:
-    """UTF-8 without lone surrogates."""
-    try:
-        str(body, "utf-8")
-    except UnicodeDecodeError:
-        return False
-    if b"\\" not in body or _SURROGATE.search(body) is None:
-        return True
-    return not any(escape[1] for escape in _ESCAPE.finditer(body))
+def _odd_head(raw: bytes) -> tuple[_Head, int]:
+    """The header of an event with fields of other types, and a flag where its messageId is one of them.
 
-
-def _outer(body: bytes) -> _Batch | Refusal:
-    try:
-        outer = _BATCH.decode(body)
-    except msgspec.ValidationError:
-        try:
-            members = _MEMBERS.decode(body)
-        except msgspec.ValidationError:
-            return INVALID_EVENT._replace(detail="not an object")
-        try:
-            batch = _EVENTS.decode(members.get("batch", b"null"))
-        except msgspec.ValidationError:
-            return INVALID_EVENT._replace(detail="batch is no array")
-        outer = _Batch(batch, text_of(bytes(members.get("sentAt", b""))))
-    return outer if outer.batch else EMPTY_BATCH
-
-
-def _odd_head(raw: bytes) -> tuple[_Head, int] | None:
-    """The head of an event whose ids or type are no strings, and what that says of its messageId.
-
-    Numbers become strings, anything else counts as missing.
+    Numbers become text, anything else counts as absent.
     """
-    try:
-        members = _MEMBERS.decode(raw)
-    except msgspec.ValidationError:
-        return None
-    type = text_of(bytes(members.get("type", b"")))
-    message_id = bytes(members.get("messageId", b""))
-    head = _Head(type or None, *(_id(bytes(members.get(key, b""))) for key in ("messageId", "anonymousId", "userId")))
-    return head, 0 if message_id.startswith(b'"') else MESSAGE_ID_SET
+    head = _ANY_HEAD.decode(raw)
+    message_id = bytes(head.message_id)
+    ids = (_id(message_id), _id(bytes(head.anonymous_id)), _id(bytes(head.user_id)))
+    return _Head(text_of(bytes(head.type)), *ids), 0 if message_id[:1] == b'"' else MESSAGE_ID_SET
 
 
 def _id(value: bytes) -> str:
-    """An id as text: 7.0 is "7" as in JavaScript; a number that no float holds keeps its digits."""
-    if value[:1] not in b"-0123456789":
+    """An id as text: 7.0 is "7" as in JavaScript; a number beyond a float's reach keeps its digits."""
+    if value[:1] not in (b"-", *(b"%d" % digit for digit in range(10))):
         return text_of(value)
-    if len(value) > NUMBER_CHARACTERS_MAX or not value:
+    if len(value) > NUMBER_CHARACTERS_MAX:
         return ""
     text = value.decode()
-    if text.lstrip("-").isdigit():
-        return text
     number = float(text)
-    if not math.isfinite(number):
+    if text.lstrip("-").isdigit() or not math.isfinite(number):
         return text
     return str(int(number)) if number.is_integer() and abs(number) < 1e21 else repr(number)
 
 
-def _clean(text: str) -> str:
-    """An id without invisible Unicode, trimmed."""
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    text = text.translate(_FILLERS)
-    return "".join([c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp", "Cs")]).strip()
+def _misshapen(body: bytes) -> Parsed | None:
+    """A body that is no object with a list of events; None where it is no strict JSON at all."""
+    if not is_strict(body):
+        return None
+    try:
+        batch = bytes(_OUTER.decode(body).batch)
+    except msgspec.DecodeError:
+        return refused(INVALID_EVENT._replace(detail="the body is no object"), body)
+    return refused(EMPTY_BATCH._replace(detail=f"batch is no list but begins with {batch[:1].decode()}"), body)

@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 
 from appliance.collect import parse
-from appliance.collect.parse import Envelope, Limits, Parsed, Refusal
+from appliance.collect.parse import Envelope, Limits, Parsed
 from appliance.core import json_text
-from appliance.core.event import REPAIRED, Record
+from appliance.core.event import REPAIRED
 
-_BROKEN = re.compile(
-    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?(?:NaN|Infinity)', re.DOTALL
-)
+# A string, to be left alone, or a number that is none.
+_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?(?:NaN|Infinity)', re.DOTALL)
+# A backslash with what belongs to it: a pair of surrogates, a lone one (group 1), anything else.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
@@ -32,8 +32,7 @@ def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> P
     text = repaired(body)
     if not parse.is_strict(text):
         return parse.refused(parse.INVALID_JSON, body)
-    parsed = _collect(iter([(text, REPAIRED)]), type, envelope, limits)
-    return parsed._replace(is_whole=not parsed.records)
+    return parse.take_one(text, REPAIRED, type, envelope, limits)
 
 
 def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
@@ -43,11 +42,11 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
         text.decode()
         outer = dict(_outer(text, limits))
         events = outer.get(b'"batch"', b"null")
-        if events == b"null" or events[:1] != b"[":
+        if events[:1] != b"[":
             return parse.refused(parse.EMPTY_BATCH, body)
-        if b'"sentAt"' in outer:
-            envelope = envelope._replace(sent_at=parse.text_of(outer[b'"sentAt"']) or envelope.sent_at)
-        parsed = _collect(_events(events, limits), "", envelope, limits)
+        if sent_at := parse.text_of(outer.get(b'"sentAt"', b"")):
+            envelope = envelope._replace(sent_at=sent_at)
+        parsed = parse.take(_events(events, limits), envelope, limits)
     except ValueError as error:
         return parse.refused(parse.INVALID_JSON._replace(detail=str(error)), body)
     return parsed if parsed.records or parsed.refused_count else parse.refused(parse.EMPTY_BATCH, body)
@@ -57,18 +56,10 @@ def repaired(text: bytes) -> bytes:
     """The text with what is broken replaced; everything else keeps its bytes."""
     text = text.removeprefix(_BYTE_ORDER_MARK)
     if b"\\ud" in text or b"\\uD" in text:
-        text = _ESCAPE.sub(_whole_escape, text)
+        text = _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)
     if b"NaN" in text or b"Infinity" in text:
-        text = _BROKEN.sub(_number, text)
+        text = _NUMBER.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", text)
     return text
-
-
-def _whole_escape(found: "re.Match[bytes]") -> bytes:
-    return b"\\ufffd" if found[1] else found[0]
-
-
-def _number(found: "re.Match[bytes]") -> bytes:
-    return found[0] if found[0][:1] == b'"' else b"null"
 
 
 def _outer(text: bytes, limits: Limits) -> Iterator[tuple[bytes, bytes]]:
@@ -87,23 +78,7 @@ def _events(text: bytes, limits: Limits) -> Iterator[tuple[bytes, int]]:
         if parse.is_strict(raw) or json_text.nested_deeper(raw, limits.depth_max):
             yield raw, 0
             continue
-        text = repaired(raw)
-        if not parse.is_strict(text):
+        mended = repaired(raw)
+        if not parse.is_strict(mended):
             raise ValueError(f"event {index} of the batch is broken")
-        yield text, REPAIRED
-
-
-def _collect(events: Iterator[tuple[bytes, int]], type: str, envelope: Envelope, limits: Limits) -> Parsed:
-    records: list[Record] = []
-    refusals: list[tuple[Refusal, bytes]] = []
-    refused_count = repaired_count = 0
-    for raw, flags in events:
-        made = parse.make_record(raw, type, envelope, limits, flags)
-        if isinstance(made, Record):
-            records.append(made)
-            repaired_count += bool(flags)
-            continue
-        refused_count += 1
-        if len(refusals) < parse.REFUSALS_KEPT_MAX:
-            refusals.append((made, raw))
-    return Parsed(records, refusals, refused_count, repaired_count)
+        yield mended, REPAIRED
