@@ -151,7 +151,7 @@ class _Kit:
             await asyncio.sleep(0.02)
             outcomes = await asyncio.gather(*[instance.call([self._event()]) for _ in range(count)])
             watch.cancel()
-            stalled_s = (await asyncio.gather(watch, return_exceptions=False))[0]
+            stalled_s = await watch
         for outcome in outcomes:
             _expect(outcome.results[0], "succeeded", f"one of {count} calls at once")
         if self._plugin.is_async and stalled_s > STALL_S:
@@ -239,9 +239,9 @@ class _Kit:
 
     @asynccontextmanager
     async def _instance(self, url: str, timeout_s: float = 10.0) -> AsyncIterator[Instance]:
+        config = build_config(self._plugin, self._options(url), self._folder)
         client = HttpClient(OutboundConfig())
         await client.start()
-        config = build_config(self._plugin, self._options(url), self._folder)
         destination = DestinationConfig(plugin=self._plugin.name, timeout=timeout_s)
         instance = Instance("conformance", self._plugin, config, destination, client)
         try:
@@ -287,11 +287,11 @@ def _expect(result: Result, kind: Literal["succeeded", "retry", "abort"], what: 
 
 async def _longest_stall() -> float:
     """Until it is cancelled: the longest time in seconds that the loop did not answer."""
-    longest, step_s = 0.0, 0.01
+    longest, step_s, before = 0.0, 0.01, time.monotonic()
     try:
         while True:
             before = time.monotonic()
             await asyncio.sleep(step_s)
             longest = max(longest, time.monotonic() - before - step_s)
     except asyncio.CancelledError:
-        return longest
+        return max(longest, time.monotonic() - before - step_s)

@@ -56,7 +56,7 @@ class Masker:
         for secret in secrets_of(config):
             value = secret.reveal()
             if len(value) >= _SECRET_CHARACTERS_MIN:
-                forms |= {value, quote(value, safe=""), base64.b64encode(value.encode()).decode().rstrip("=")}
+                forms |= {value, quote(value, safe=""), *_base64_forms(value.encode())}
         self._forms = sorted(forms, key=len, reverse=True)
 
     def mask(self, text: str) -> str:
@@ -64,6 +64,13 @@ class Masker:
         for form in self._forms:
             text = text.replace(form, MASK)
         return text
+
+
+def _base64_forms(value: bytes) -> list[str]:
+    """As a Basic user name, and whatever it begins in base64: its whole groups of three bytes."""
+    groups = value[: len(value) // 3 * 3]
+    forms = [base64.b64encode(value + b":").decode(), base64.b64encode(value).decode().rstrip("=")]
+    return forms + ([base64.b64encode(groups).decode()] if len(groups) >= 6 else [])
 
 
 def secrets_of(value: object) -> Iterable[Secret]:

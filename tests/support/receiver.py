@@ -76,10 +76,11 @@ async def bound(
 ) -> AsyncIterator[Instance]:
     """An instance of the plug-in in this file; `host` holds the destination's own keys."""
     plugin = load_plugin(path)
+    config = build_config(plugin, options or {}, path.parent)
+    destination = DestinationConfig(plugin=plugin.name, **(host or {}))
     client = HttpClient(outbound or OutboundConfig())
     await client.start()
-    destination = DestinationConfig(plugin=plugin.name, **(host or {}))
-    instance = Instance("crm", plugin, build_config(plugin, options or {}, path.parent), destination, client)
+    instance = Instance("crm", plugin, config, destination, client)
     try:
         yield instance
     finally:
