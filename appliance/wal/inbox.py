@@ -48,6 +48,7 @@ class Change:
     def __init__(self, function: Callable[[Transaction], Any], soon: bool) -> None:
         self.function = function
         self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.future.set_running_or_notify_cancel()  # whoever stops waiting for it does not undo it
         self.due_s = time.monotonic() + (_SOON_S if soon else 0.0)
 
 

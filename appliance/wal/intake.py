@@ -73,7 +73,7 @@ class Intake:
                 if error is None:
                     self.window.add(ticket.ids, now_ms)
                 for id_ in ticket.ids:
-                    del pending[id_]
+                    pending.pop(id_, None)
             failure = error
             if ticket.behind is not None:
                 failure = error or next((other.error for other in ticket.behind if other.error is not None), None)

@@ -18,6 +18,9 @@ from appliance.wal.types import Audit
 _BLOCKS_MAX = 64
 """Blocks per transaction: each may cost a read from a cold disk, and events wait behind it."""
 _BLOCKS_MAX_PRESSED = 2048
+_PAGES_MAX = 400
+"""Pages per transaction: LMDB writes the list of freed pages in one piece, and for up to 500 that is a single page. A
+longer list needs pages side by side, which a full file may not have: then even a delete finds no room (seen)."""
 
 
 KeepIds = Callable[[bytes, block.Header], None]
@@ -63,7 +66,7 @@ def trim(
             delivered = fields.last_sequence <= wanted.limit
             pressed = size < wanted.need_bytes
             goes = (delivered and (pressed or fields.log_ms <= wanted.expired_ms)) or (pressed and wanted.drop)
-            if first == newest or not goes or count >= bound:
+            if first == newest or not goes or count >= bound or size >= _PAGES_MAX * store.page_bytes:
                 break
             if not delivered:
                 first_dropped, last_dropped = first_dropped or first, fields.last_sequence

@@ -34,6 +34,7 @@ class Maintained(NamedTuple):
     worked: bool = False
     """It wrote something."""
     more: bool = False
+    freed_bytes: int = 0
     due_ms: int | None = None
 
 
@@ -90,11 +91,13 @@ class State:
         """Upkeep found no room: do not try again at once."""
         self.due_ms = self.clock.now_ms() + _PAUSE_MS
 
-    def maintain(self, txn: "lmdb.Transaction[bytes]", group_bytes: int, effects: Effects) -> Maintained:
-        """Trim what is due, and more where room is short."""
+    def maintain(
+        self, txn: "lmdb.Transaction[bytes]", group_bytes: int, press_bytes: int, effects: Effects
+    ) -> Maintained:
+        """Trim what is due, and more where room is short: for a group, or `press_bytes` whatever the budget says."""
         now_ms = self.clock.now_ms()
         file_bytes = self.store.file_bytes() if self.budget.disk_full else 0
-        need_bytes = self.budget.need_bytes(group_bytes, file_bytes)
+        need_bytes = max(self.budget.need_bytes(group_bytes, file_bytes), press_bytes)
         if not need_bytes and now_ms < self._upkeep_ms:
             return Maintained()
         wanted = retention.Wanted(
@@ -111,7 +114,7 @@ class State:
             dues.append(trimmed.oldest_ms + self.retention_ms)
         due_ms = min((due for due in dues if due is not None), default=None)
         worked = bool(trimmed.blocks or effects.audits or forgotten)
-        return Maintained(True, worked, trimmed.more or seen_more, due_ms)
+        return Maintained(True, worked, trimmed.more or seen_more, trimmed.bytes, due_ms)
 
     def used_bytes(self, txn: "lmdb.Transaction[bytes]", *, only_blocks: bool) -> int:
         """What the transaction leaves in use; `only_blocks`: no other table was touched."""

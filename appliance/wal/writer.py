@@ -20,12 +20,14 @@ from appliance.wal import keys
 from appliance.wal.group import Group, prepare
 from appliance.wal.inbox import Change, Inbox, Ticket, Work
 from appliance.wal.intake import Intake
-from appliance.wal.state import State
+from appliance.wal.state import Maintained, State
 from appliance.wal.transaction import Effects, Transaction
 from appliance.wal.types import Audit, Block
 
 _RETRY_S = 1.0
 """How often a full disk is looked at again."""
+_ROOM_TURNS_MAX = 64
+"""Most trims in a row for one group that found no room."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -69,6 +71,7 @@ class Writer:
         return self.failed or self._state.budget.refusal()
 
     def _run(self) -> None:
+        work = Work([], [])
         try:
             while self.failed is None:
                 work = self._inbox.take(self._wake_s())
@@ -79,7 +82,7 @@ class Writer:
             if self.failed is None:
                 self._drop(self._inbox.close(LogFailed("the log is stopped")), LogFailed("the log is stopped"))
         except Exception as error:  # our own mistake must end loudly as well, never as a silent thread
-            self._fail(error, [], [])
+            self._fail(error, work.tickets, work.changes)
         finally:
             self._on_loop(self._end)
 
@@ -101,7 +104,7 @@ class Writer:
         group, broken = prepare(work.tickets, self._state)
         for ticket, error in broken:
             self._settle([ticket], error)
-        changes = work.changes
+        changes, pressed = work.changes, False
         while True:
             try:
                 self._attempt(group, changes)
@@ -110,8 +113,12 @@ class Writer:
                 changes = [change for change in changes if change is not failure.change]
                 failure.change.future.set_exception(failure.error)
                 continue
-            except (_NoRoom, lmdb.MapFullError):
-                self._state.budget.found_no_room(group.bytes if group else 0)
+            except (_NoRoom, lmdb.MapFullError) as full:
+                if not pressed and self._make_room(group, in_pieces=isinstance(full, lmdb.MapFullError)):
+                    pressed = True
+                    continue
+                if self._in_halves(group, changes):
+                    return
                 refusal, again = Overloaded("the log's disk budget is spent; nothing was kept", 10), False
             except (lmdb.Error, OSError) as cause:
                 if not self._disk_is_full(cause, group):
@@ -126,6 +133,35 @@ class Writer:
                 self._without_room(changes, refusal)
                 return
 
+    def _make_room(self, group: Group | None, *, in_pieces: bool) -> bool:
+        """Trim in transactions of their own, since one frees a bounded number of pages; False when nothing could go.
+
+        Args:
+            in_pieces: the room is there, but not side by side; more must go than the group takes.
+        """
+        budget, size, freed = self._state.budget, group.bytes if group else 0, 0
+        budget.found_no_room(size)
+        wanted = max(8 * size, budget.bytes_max // 32) if in_pieces else 0
+        for _ in range(_ROOM_TURNS_MAX):
+            try:
+                maintained = self._attempt(None, [], press_bytes=max(wanted - freed, 0))
+            except lmdb.Error:
+                break
+            freed += maintained.freed_bytes
+            if not maintained.freed_bytes or not (maintained.more or freed < wanted):
+                break
+        return freed > 0
+
+    def _in_halves(self, group: Group | None, changes: list[Change]) -> bool:
+        """The budget has room, but in pieces: commit a group as two smaller ones; False when that is not the case."""
+        budget = self._state.budget
+        if group is None or len(group.tickets) < 2 or not budget.fits(budget.used_bytes, group.bytes):
+            return False
+        middle = len(group.tickets) // 2
+        self._serve(Work(group.tickets[:middle], changes))
+        self._serve(Work(group.tickets[middle:], []))
+        return True
+
     def _without_room(self, changes: list[Change], error: Overloaded) -> None:
         """Changes alone found no room: wait for the disk, or find out which of them is too big for the budget."""
         if self._state.budget.disk_full and not self._inbox.stopping:
@@ -136,13 +172,13 @@ class Writer:
         elif changes:
             changes[0].future.set_exception(error)
 
-    def _attempt(self, group: Group | None, changes: list[Change]) -> None:
+    def _attempt(self, group: Group | None, changes: list[Change], press_bytes: int = 0) -> Maintained:
         """One transaction, and what follows from it in memory and for those who wait."""
         state, effects = self._state, Effects()
         txn = state.store.env.begin(write=True)
         try:
             results = self._run_changes(txn, changes, effects)
-            maintained = state.maintain(txn, group.bytes if group else 0, effects)
+            maintained = state.maintain(txn, group.bytes if group else 0, press_bytes, effects)
             if group:
                 self._put(txn, group, effects)
             elif changes or maintained.worked:
@@ -160,6 +196,7 @@ class Writer:
         state.committed(group, effects, maintained, used)
         self._publish(group, changes, results, effects)
         state.store.lengthen()
+        return maintained
 
     def _run_changes(
         self, txn: "lmdb.Transaction[bytes]", changes: list[Change], effects: Effects
@@ -193,6 +230,8 @@ class Writer:
     def _publish(
         self, group: Group | None, changes: list[Change], results: list[object], effects: Effects
     ) -> None:
+        for audit in effects.audits:
+            self._audit(audit)
         if group:
             if group.records and self.subscribers:
                 first, last = group.records[0].sequence, group.records[-1].sequence
@@ -203,8 +242,6 @@ class Writer:
         if group and group.records:
             for wake in self.subscribers:
                 wake()
-        for audit in effects.audits:
-            self._audit(audit)
 
     def _settle(self, tickets: list[Ticket], error: Exception | None) -> None:
         assert self._intake is not None
