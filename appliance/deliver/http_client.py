@@ -4,6 +4,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -201,12 +202,19 @@ def _connect_words(error: aiohttp.ClientConnectorError) -> str:
 
 
 def _tls_context(config: OutboundConfig) -> ssl.SSLContext:
+    if config.authorities is None:
+        return _system_tls_context()
     context = ssl.create_default_context()
-    if config.authorities is not None:
-        try:
-            context.load_verify_locations(cafile=config.authorities)
-        except OSError as error:  # SSLError is one
-            words = f"{config.authorities} cannot be used: {error.strerror or error}"
-            fault = Fault("", 0, "outbound.authorities", words, "give a PEM file of certificates")
-            raise ConfigError([fault]) from None
+    try:
+        context.load_verify_locations(cafile=config.authorities)
+    except OSError as error:  # SSLError is one
+        words = f"{config.authorities} cannot be used: {error.strerror or error}"
+        fault = Fault("", 0, "outbound.authorities", words, "give a PEM file of certificates")
+        raise ConfigError([fault]) from None
     return context
+
+
+@cache
+def _system_tls_context() -> ssl.SSLContext:
+    """Reading the system's authorities takes tens of milliseconds."""
+    return ssl.create_default_context()
