@@ -85,7 +85,7 @@ class CommandParser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", _Formatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
-        self._module = module
+        self._module, self._mixing = module, False
         self.add_argument(
             "--config",
             type=Path,
@@ -111,7 +111,14 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # the base has overloads
         self.complete()
-        return super().parse_known_args(args, namespace)
+        if self._mixing or not any(action.nargs in ("*", "+") for action in self._get_positional_actions()):
+            return super().parse_known_args(args, namespace)
+        # Words of a list may stand on both sides of an option: `dead purge dest:crm --yes code:400`.
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
 
     def error(self, message: str) -> NoReturn:
         """One clear message and the next step, exit code 2."""

@@ -55,27 +55,34 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def _show_stats(figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):<22} {_shown(name, value)}")
+
+
+def _shown(name: str, value: Any) -> str:
+    """A figure in the unit that its name ends in."""
     from appliance.cli import text
 
-    sizes = {"bytes", "bytes_max", "file_bytes", "block_bytes", "event_bytes_total", "queue_bytes", "queue_bytes_max"}
-    moments = {"oldest_received_ms", "newest_received_ms"}
-    for name, value in figures.items():
-        if name in sizes:
-            shown = text.size(value)
-        elif name in moments:
-            shown = text.moment(value)
-        elif name in ("held", "dead", "refused"):
-            budget = f" of {text.size(value['bytes_max'])}" if "bytes_max" in value else ""
-            shown = f"{value['count']:,}, {text.size(value['bytes'])}{budget}"
-        elif name == "destinations":
-            shown = ", ".join(f"{text.plain(one)} at {where['low']:,}" for one, where in value.items()) or "none"
-        elif name == "fill":
-            shown = f"{value:.1%}"
-        elif name == "oldest_ms":
-            shown = f"{text.age(value)} ago"
-        else:
-            shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        print(f"{name:<22} {shown}")
+    if name == "destinations":
+        return ", ".join(f"{text.plain(one)} at {where['low']:,}" for one, where in value.items()) or "none"
+    if isinstance(value, dict):
+        budget = f" of {text.size(value['bytes_max'])}" if "bytes_max" in value else ""
+        return f"{value['count']:,}, {text.size(value['bytes'])}{budget}"
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if "bytes" in name:
+        return text.size(value)
+    if name == "fill":
+        return f"{value:.1%}"
+    if name.endswith("received_ms"):
+        return text.moment(value)
+    if name == "oldest_ms":
+        return f"{text.age(value)} ago"
+    if name.endswith("_ms"):
+        return f"{value:.1f} ms"
+    return text.age(value * 1000) if name.endswith("_s") else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _verify(args: argparse.Namespace) -> int:
