@@ -1,6 +1,8 @@
 """Work that a damaged page may kill, done in a child process."""
 
+import faulthandler
 import os
+import resource
 import warnings
 from collections.abc import Callable
 from typing import NoReturn
@@ -31,6 +33,8 @@ def result(child: int) -> int:
 def _leave(work: Callable[[], int]) -> NoReturn:
     code = 1
     try:
+        faulthandler.disable()  # its death is a finding, which the parent words; no trace and no core beside it
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         code = work()
     finally:
         os._exit(code)
