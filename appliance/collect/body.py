@@ -80,8 +80,8 @@ async def read(request: web.BaseRequest, bytes_max: int, share: Share) -> bytes:
                 raise TooMuch(f"more than {bytes_max} bytes came")
             share.take(len(piece))
             pieces.append(piece)
-    except (SternpostError, OSError):
+    except SternpostError:
         raise
-    except Exception as error:  # aiohttp puts whatever ended the body here
+    except Exception as error:  # aiohttp puts whatever ended the body here: a reset, or framing that is broken
         raise BodyBroken(f"{type(error).__name__}: {error}") from None
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

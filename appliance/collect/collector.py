@@ -5,9 +5,9 @@ Lives on one event loop. Bodies over `OFF_LOOP_BYTES` and the second parser run 
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from appliance.collect import admission, answers, browser, encodings, figures, m
 from appliance.collect import body as bodies
 from appliance.collect.admission import Source, Sources
 from appliance.collect.answers import Answer
+from appliance.collect.exchange import Exchange, Refuse
 from appliance.collect.figures import Figures, Gauges, SourceStatus
 from appliance.collect.http import Connection, Listener
 from appliance.collect.parse import Envelope, Limits, Parsed
@@ -23,8 +24,9 @@ from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config
 from appliance.core.errors import LogFailed, Overloaded
-from appliance.core.event import Record, Refused
+from appliance.core.event import Refused
 from appliance.core.metrics import Metrics, Reading
+from appliance.wal.log import Appended, Log
 
 OFF_LOOP_BYTES = 256 * 1024
 INFLATE_ON_LOOP_BYTES = 16 * 1024
@@ -36,59 +38,6 @@ BUSY_RETRY_S = 1
 STOP_S = 3.0
 _LOG = logs.logger("collect")
 T = TypeVar("T")
-
-
-class Appended(Protocol):
-    """What the log says of an append."""
-
-    @property
-    def accepted(self) -> int: ...
-    @property
-    def duplicates(self) -> int: ...
-
-
-class Log(Protocol):
-    """What the collector needs of the write-ahead log; see `appliance.wal.log.Log`."""
-
-    def append(self, records: list[Record]) -> Awaitable[Appended]: ...
-    def refuse(self, refused: list[Refused]) -> Awaitable[None]: ...
-
-
-class Exchange:
-    """One request on its way."""
-
-    __slots__ = ("connection", "path", "query", "received_ms", "request", "share", "source")
-
-    def __init__(self, request: web.BaseRequest, connection: Connection, share: bodies.Share, now_ms: int) -> None:
-        self.request, self.connection, self.share, self.received_ms = request, connection, share, now_ms
-        self.path, _, self.query = request.raw_path.partition("?")
-        if not self.path.startswith("/"):
-            self.path = request.path
-        self.source: Source | None = None
-
-    def header(self, name: str) -> str:
-        """A header's value, or ""."""
-        return self.request.headers.get(name, "")
-
-    @property
-    def client(self) -> str:
-        """The client's address."""
-        if self.connection.trusted and (forwarded_for := self.header("X-Forwarded-For")):
-            return admission.client_address(self.connection.peer, forwarded_for)
-        return self.connection.peer
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether one bad event refuses the whole batch."""
-        return bool(self.query) and "strict=1" in self.query.split("&")
-
-
-class Refuse(Exception):
-    """The request ends here, with this answer."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
 
 
 class Collector:
@@ -351,18 +300,24 @@ class Collector:
             return answers.text(parsed.refused[0][0].status, parsed.refused[0][0].words)
         is_refused = parsed.is_whole or bool(parsed.refused_count and exchange.is_strict)
         records = [] if is_refused else parsed.records
+        outcome: Appended | None = None
+        waiting: list[asyncio.Future[Any]] = []
         try:
             exchange.share.take(RECORD_BYTES * len(records))
-            # Both are handed over before either is awaited; what was refused twice, after a 503, does no harm.
-            refused = self._log.refuse(list(self._refusals(exchange, source.name, parsed))) if parsed.refused else None
-            appended = self._log.append(records) if records else None
-            if refused is not None:
-                await refused
-            outcome = await appended if appended is not None else None
+            # Both are handed over before either is awaited; what is refused again, after a 503, does no harm.
+            if parsed.refused:
+                waiting.append(self._log.refuse(list(self._refusals(exchange, source.name, parsed))))
+            if records:
+                waiting.append(self._log.append(records))
+            for future in waiting:
+                outcome = await future
         except Overloaded as overloaded:
             return answers.retry_after(503, "Service Unavailable", overloaded.retry_after_s)
         except LogFailed:
             return answers.retry_after(503, "Service Unavailable", BUSY_RETRY_S)
+        finally:
+            for future in waiting:
+                future.add_done_callback(_heard)
         source.refused_total += parsed.refused_count
         if outcome is not None:
             source.accepted_total += outcome.accepted
@@ -421,3 +376,9 @@ class Collector:
                 self._meter.bytes,
             )
         return figures.readings(list(self._sources.by_name.values()), self._figures, gauges)
+
+
+def _heard(future: "asyncio.Future[Any]") -> None:
+    """Take note of an error that nobody waits for any more, so that asyncio does not report it."""
+    if not future.cancelled():
+        future.exception()

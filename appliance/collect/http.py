@@ -17,7 +17,7 @@ from aiohttp import web
 
 from appliance.collect import admission, answers
 from appliance.collect.answers import Answer
-from appliance.core import units
+from appliance.core import logs, units
 from appliance.core.config import CollectConfig, TlsConfig
 
 HEAD_LINE_BYTES_MAX = 16 * 1024
@@ -25,6 +25,10 @@ LINGER_S = 2.0
 """What is left of a refused body is read for this long, so that the client sees the answer and not a reset."""
 SWEEP_S_MAX = 1.0
 BACKLOG = 1024
+STOP_LOOK_S = 0.02
+_IDLE = ("idle", "head")
+"""Stages in which a connection owes nobody an answer."""
+_LOG = logs.logger("collect")
 _NEVER = float("inf")
 _FAR_S = 30 * 86_400.0  # aiohttp's own keep-alive timer is not used
 Handle = Callable[[web.BaseRequest, "Connection"], Awaitable[tuple[Answer, bytes]]]
@@ -92,14 +96,17 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is no HTTP gets a plain answer and no line in our log: it is the client's mistake."""
-        self._listener.broken_total += 1
+        """What is no HTTP gets a plain answer; only our own mistakes get a line in our log."""
+        if status < 500:
+            self._listener.broken_total += 1
+        else:
+            _LOG.error("request_failed", error=repr(exc))
         return _reply(Answer(status, HTTPStatus(status).phrase.encode(), close=True), b"")
 
     @property
     def closing(self) -> bool:
         """Whether no further request is taken."""
-        return self._close or self._force_close
+        return self._close or self._force_close or self._listener.stopping
 
 
 class _Reply:
@@ -142,6 +149,7 @@ class Listener(web.Server):
         self.config, self.proxies = config, admission.Proxies(config.trusted_proxies)
         self._handle, self._open = handle, set[Connection]()
         self._server: asyncio.Server | None = None
+        self.stopping = False
         self._sweeper: asyncio.TimerHandle | None = None
         self.address = ("", 0)
         self.broken_total = self.turned_away_total = 0
@@ -171,10 +179,14 @@ class Listener(web.Server):
 
     async def stop(self, grace_s: float) -> None:
         """Take no more connections, let requests under way end for at most `grace_s`, close all."""
+        self.stopping = True
         if self._server is not None:
             self._server.close()
+        until_s = self._loop.time() + grace_s
+        while any(connection.stage not in _IDLE for connection in self._open) and self._loop.time() < until_s:
+            await asyncio.sleep(STOP_LOOK_S)
         self.pre_shutdown()
-        await self.shutdown(grace_s)
+        await self.shutdown(STOP_LOOK_S)
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
