@@ -15,7 +15,7 @@ from tests.support.sink import Plan, Sink
 
 # Property tests are bounded by their number of examples, never by a clock that other load slows down.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=20_000)
+hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=5_000)
 hypothesis.settings.load_profile("default")
 
 _figures: list[str] = []
