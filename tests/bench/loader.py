@@ -119,6 +119,8 @@ class Loader:
         self.latencies_ms.append((now_s - request.due_s) * 1000)
         if self.record is not None:
             self.record.writelines(f"{name} {request.due_s:.6f} {now_s:.6f} {status}\n" for name in request.message_ids)
+        if self.done.done():
+            return
         if self.answers == self.requests:
             self.done.set_result(None)
         elif status == 0:

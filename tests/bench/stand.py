@@ -51,6 +51,9 @@ class Bench:
             time.sleep(1.0)
             yield appliance
             appliance.stop(30.0)
+        except BaseException:
+            print(f"the process said:\n{appliance.tail()}", file=sys.stderr)
+            raise
         finally:
             appliance.close()
 
