@@ -52,7 +52,7 @@ def program(args: argparse.Namespace) -> str:
 
 def _called() -> str:
     if os.path.basename(sys.argv[0]) == "__main__.py":
-        return f"{os.path.basename(sys.executable)} -m appliance"
+        return f"{shlex.quote(sys.executable)} -m appliance"
     found = shutil.which("sternpost")
     if found and os.path.samefile(found, sys.argv[0]):
         return "sternpost"
