@@ -37,8 +37,20 @@ from appliance.core.event import Event
 from appliance.core.secret import Secret
 
 __all__ = [
-    "Abort", "Bytes", "Config", "Count", "Event", "Http", "Limits", "Log", "Partial", "Reply", "Retry", "Seconds",
-    "Secret", "Url",
+    "Abort",
+    "Bytes",
+    "Config",
+    "Count",
+    "Event",
+    "Http",
+    "Limits",
+    "Log",
+    "Partial",
+    "Reply",
+    "Retry",
+    "Seconds",
+    "Secret",
+    "Url",
 ]
 
 AFTER_S_MAX = 3600.0
@@ -89,7 +101,12 @@ class Retry(Exception):
     """
 
     def __init__(
-        self, reason: str, *, after_s: float | None = None, sample: str = "", throttled: bool = False,
+        self,
+        reason: str,
+        *,
+        after_s: float | None = None,
+        sample: str = "",
+        throttled: bool = False,
         connection: bool = False,
     ) -> None:
         super().__init__(reason)

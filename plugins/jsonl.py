@@ -88,6 +88,7 @@ class Files:
         self._suffix = ".jsonl.zst" if config.zstd else ".jsonl"
         self._names = re.compile(rf"{config.prefix}-(\d{{8}}T\d{{6}}\.\d{{3}})Z{re.escape(self._suffix)}")
         self._lock = threading.Lock()
+        self._closed = False
         self._file = -1
         self._path = Path()
         self._size = 0
@@ -119,6 +120,8 @@ class Files:
         if self._config.zstd:
             block = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(block)
         with self._lock:
+            if self._closed:
+                raise Retry("the destination is closing")
             try:
                 self._make_room()
                 _write(self._file, block, self._size)
@@ -129,7 +132,12 @@ class Files:
             self._size += len(block)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Write no more. Waits for a batch that is being written: its file must not be closed under it."""
+        with self._lock:
+            self._closed = True
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
@@ -138,10 +146,10 @@ class Files:
         """See to it that the present file is still there and has room; else begin the next."""
         if self._file >= 0 and not _same(self._file, self._path):
             self._log.warning("file_replaced", file=str(self._path), reason="it was moved or deleted")
-            self.close()
+            self._let_go()
         full = self._size >= self._config.rotate_bytes
         if self._file >= 0 and (full or time.monotonic() - self._begun_s >= self._config.rotate_age):
-            self.close()
+            self._let_go()
         if self._file < 0:
             self._begin()
 
@@ -175,7 +183,7 @@ class Files:
                 os.ftruncate(self._file, self._size)
             except OSError as error:
                 self._log.error("file_not_cut", file=str(self._path), bytes=self._size, error=str(error))
-            self.close()
+            self._let_go()
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self._config.folder.iterdir() if self._names.fullmatch(path.name))
@@ -198,7 +206,6 @@ class Files:
             os.fsync(file)
             self._log.warning("torn_end_cut", file=str(path), bytes=size - end, kept="the events come again")
         return end
-
 
     def _set_aside(self, file: int, path: Path, end: int, size: int) -> None:
         """Keep what is cut, where it is more than one torn line or frame: then the disk has damaged the file."""

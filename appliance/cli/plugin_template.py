@@ -1,6 +1,6 @@
 """What `sternpost plugins new NAME` writes: a working plug-in, with words on everything that one can change."""
 
-TEMPLATE = '''"""Posts every event to a URL. Say here in one line what {name} does; `sternpost plugins list` shows it."""
+TEMPLATE = '''"""Posts every event to a URL. Say here in one line what {name} does, for `sternpost plugins list`."""
 
 from appliance.sdk import Config, Event, Http, Limits, Log, Secret, Url
 

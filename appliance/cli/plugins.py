@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test = actions.add_parser("test", help="try a plug-in file against a real local server")
     test.add_argument("file", help="a .py file, or the name of a plug-in")
     test.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE",
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
         help="an option that the test cannot guess; a TOML value or plain text; may be repeated",
     )
     add_json(test)
@@ -124,7 +127,9 @@ def _new(args: argparse.Namespace) -> int:
         return 0
     print(f"wrote {path}\n")
     print(f"Try it:   sternpost plugins test {path}")
-    print(f'Use it:   [destinations.NAME]\n          plugin = "{args.name}"\n          url = "http://127.0.0.1:9000/events"')
+    print(
+        f'Use it:   [destinations.NAME]\n          plugin = "{args.name}"\n          url = "http://127.0.0.1:9000/events"'
+    )
     if args.folder:
         print(f'          and [plugins]\n          folders = ["{folder}"]')
     return 0

@@ -86,10 +86,17 @@ class _Kit:
     def checks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, str]]]]:
         """Names and checks, in order."""
         return [
-            ("docstrings", self.docstrings), ("configuration", self.configuration), ("opens", self.opens),
-            ("delivers (200)", self.delivers), ("in parallel", self.in_parallel), ("429, Retry-After", self.throttled),
-            ("500", self.server_error), ("400", self.refused_event), ("time-out", self.timed_out),
-            ("connection refused", self.connection_refused), ("check", self.check),
+            ("docstrings", self.docstrings),
+            ("configuration", self.configuration),
+            ("opens", self.opens),
+            ("delivers (200)", self.delivers),
+            ("in parallel", self.in_parallel),
+            ("429, Retry-After", self.throttled),
+            ("500", self.server_error),
+            ("400", self.refused_event),
+            ("time-out", self.timed_out),
+            ("connection refused", self.connection_refused),
+            ("check", self.check),
         ]
 
     async def docstrings(self) -> str:
@@ -263,8 +270,15 @@ class _Kit:
             "sentAt": "2030-01-31T12:00:00.100Z", "receivedAt": "2030-01-31T12:00:00.200Z",
         }  # fmt: skip
         return Event(
-            sequence=self._sequence, part=0, source="web", type="track", message_id=f"conformance-{self._sequence}",
-            anonymous_id=f"person-{self._sequence}", user_id="42", person_id="", received_ms=1_896_091_200_200,
+            sequence=self._sequence,
+            part=0,
+            source="web",
+            type="track",
+            message_id=f"conformance-{self._sequence}",
+            anonymous_id=f"person-{self._sequence}",
+            user_id="42",
+            person_id="",
+            received_ms=1_896_091_200_200,
             json=msgspec.json.encode(body),
         )
 

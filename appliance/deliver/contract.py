@@ -153,10 +153,19 @@ def _read_contract(path: Path, module: types.ModuleType, source: str) -> Plugin:
     limits_for = reader.function("limits", 0, None)
     config_type = reader.config_type()
     return Plugin(
-        name=path.stem, path=path, doc=doc, config_type=config_type,
-        config_docs=field_docs(source, config_type.__name__), limits=limits,
-        batch=limits.batch if batches else "single", is_async=deliver.is_async, injects=deliver.injects,
-        deliver=deliver, check=check, open=open_function, limits_for=_limits_function(path, limits_for),
+        name=path.stem,
+        path=path,
+        doc=doc,
+        config_type=config_type,
+        config_docs=field_docs(source, config_type.__name__),
+        limits=limits,
+        batch=limits.batch if batches else "single",
+        is_async=deliver.is_async,
+        injects=deliver.injects,
+        deliver=deliver,
+        check=check,
+        open=open_function,
+        limits_for=_limits_function(path, limits_for),
         forget=getattr(module, "forget", None),
     )
 

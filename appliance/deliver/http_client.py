@@ -59,12 +59,19 @@ class HttpClient:
     async def start(self) -> None:
         """Open the session; it connects on demand."""
         connector = aiohttp.TCPConnector(
-            limit=0, ttl_dns_cache=DNS_CACHE_S, keepalive_timeout=KEEPALIVE_S, ssl=self._tls,
+            limit=0,
+            ttl_dns_cache=DNS_CACHE_S,
+            keepalive_timeout=KEEPALIVE_S,
+            ssl=self._tls,
             socket_factory=self._socket,
         )
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=_NO_TIMEOUT, auto_decompress=False,
-            headers=dict([_USER_AGENT, _ACCEPT_ENCODING]), proxy=self._config.proxy or None,
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_TIMEOUT,
+            auto_decompress=False,
+            headers=dict([_USER_AGENT, _ACCEPT_ENCODING]),
+            proxy=self._config.proxy or None,
         )
 
     async def close(self) -> None:

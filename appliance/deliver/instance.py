@@ -12,7 +12,7 @@ from appliance.deliver.contract import Function, Plugin, error_words
 from appliance.deliver.http_client import CallHttp, HttpClient
 from appliance.deliver.outcome import SUCCEEDED, Outcome, Result
 from appliance.deliver.plugins import effective_limits
-from appliance.deliver.sample import SAMPLE_BYTES_MAX, Masker, cut
+from appliance.deliver.sample import SAMPLE_BYTES_MAX, Masker, cut, secrets_of
 from appliance.sdk import Abort, Config, Event, Partial, Retry
 
 REASON_CHARACTERS_MAX = 500
@@ -47,6 +47,8 @@ class Instance:
         self.batch = "single" if plugin.batch == "single" else self.limits.batch
         self.batch_events_max = self.limits.batch_events_max
         self._client, self._masker = client, Masker(config)
+        for secret in secrets_of(config):
+            logs.hide(secret.reveal())
         self._log = logs.logger("plugin").bind(destination=name, plugin=plugin.name)
         self._context: Any = None
         self._opened: Any = None
@@ -140,7 +142,8 @@ class Instance:
         http = http or self._client.bind()
         if not function.is_async:
             return await self._blocking.outcome(
-                events, lambda part: (function.call, (*self._first(part, arguments), *self._injected(function, http))),
+                events,
+                lambda part: (function.call, (*self._first(part, arguments), *self._injected(function, http))),
                 lambda error, part: self._outcome_of(error, http, len(part) or 1),
             )
         limit = asyncio.timeout(self.limits.timeout_s)
@@ -221,8 +224,12 @@ class Instance:
             return Result(kind="abort", reason=self._reason(error.reason), sample=self._sample(error.sample, http))
         if isinstance(error, Retry):
             return Result(
-                kind="retry", reason=self._reason(error.reason), sample=self._sample(error.sample, http),
-                after_s=error.after_s, throttled=error.throttled, connection=error.connection,
+                kind="retry",
+                reason=self._reason(error.reason),
+                sample=self._sample(error.sample, http),
+                after_s=error.after_s,
+                throttled=error.throttled,
+                connection=error.connection,
             )
         if isinstance(error, CallHangs | PluginFault):
             return Result(kind="retry", reason=self._reason(str(error)), sample=self._sample("", http), fault=True)

@@ -21,8 +21,10 @@ def _of_class(node: ast.ClassDef) -> dict[str, str]:
     docs = {}
     for field, below in zip(node.body, node.body[1:], strict=False):
         if (
-            isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-            and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
             and isinstance(below.value.value, str)
         ):
             docs[field.target.id] = " ".join(inspect.cleandoc(below.value.value).split())

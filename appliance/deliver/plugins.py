@@ -15,8 +15,16 @@ from appliance.deliver.contract import Plugin, error_words, load_plugin
 from appliance.sdk import Config, Limits
 
 __all__ = [
-    "Plugin", "build_config", "discover", "effective_limits", "find_plugin", "load_all", "load_plugin",
-    "options_faults", "plugin_folders", "shipped_folder",
+    "Plugin",
+    "build_config",
+    "discover",
+    "effective_limits",
+    "find_plugin",
+    "load_all",
+    "load_plugin",
+    "options_faults",
+    "plugin_folders",
+    "shipped_folder",
 ]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -71,7 +79,12 @@ def load_all(folders: Sequence[Path]) -> tuple[dict[str, Plugin], dict[str, Plug
 
 
 def options_faults(
-    plugin: Plugin, options: dict[str, Any], *, path: KeyPath, file: str, line_of: Callable[[KeyPath], int],
+    plugin: Plugin,
+    options: dict[str, Any],
+    *,
+    path: KeyPath,
+    file: str,
+    line_of: Callable[[KeyPath], int],
     base: Path = Path(),
 ) -> list[Fault]:
     """Everything wrong with a destination's options, in the order found.

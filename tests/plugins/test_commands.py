@@ -13,8 +13,12 @@ from tests.support.appliance import ROOT
 
 def sternpost(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "appliance", "plugins", *arguments, "--data", str(folder / "data")], cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}, text=True, capture_output=True, timeout=60,
+        [sys.executable, "-m", "appliance", "plugins", *arguments, "--data", str(folder / "data")],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        text=True,
+        capture_output=True,
+        timeout=60,
     )
 
 
@@ -31,12 +35,17 @@ def test_list_shows_what_there_is_and_what_is_broken(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in json.loads(sternpost(tmp_path, "list", "--json").stdout)}
     assert "fault" in rows["webhook"] and rows["jsonl"]["batch"] == "atomic"
     assert rows["relay"]["options"][1] == {
-        "key": "write_key", "required": True, "doc": "Write key of the source there: a literal, `env:NAME` or `file:PATH`."}
+        "key": "write_key",
+        "required": True,
+        "doc": "Write key of the source there: a literal, `env:NAME` or `file:PATH`.",
+    }
 
 
 def test_folders_of_the_configuration_are_searched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "own.py").write_text('"""Own."""\nfrom appliance.sdk import Event\ndef deliver(e: Event) -> None: ...\n')
+    (tmp_path / "mine" / "own.py").write_text(
+        '"""Own."""\nfrom appliance.sdk import Event\ndef deliver(e: Event) -> None: ...\n'
+    )
     (tmp_path / "sternpost.toml").write_text('[plugins]\nfolders = ["mine"]\n')
     assert "own" in sternpost(tmp_path, "list").stdout
 
@@ -47,7 +56,11 @@ def test_a_new_plugin_works_at_once_and_is_never_overwritten(tmp_path: Path) -> 
     path = tmp_path / "data" / "plugins" / "my_crm.py"
     assert str(path) in done.stdout and 'plugin = "my_crm"' in done.stdout
     compiled = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(path)], cwd=ROOT, capture_output=True, text=True)
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert compiled.returncode == 0, compiled.stdout
     tested = sternpost(tmp_path, "test", str(path))
     assert tested.returncode == 0, tested.stdout
@@ -70,7 +83,8 @@ def test_testing_a_wrong_plugin_says_what_to_change(tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text(
         '"""Wrong."""\nfrom appliance.sdk import Config, Event, Http, Url\n\n\nclass C(Config):\n    url: Url\n    """Where."""\n\n\n'
-        "async def deliver(event: Event, config: C, http: Http) -> None:\n    await http.post(config.url, body=event.json)\n")
+        "async def deliver(event: Event, config: C, http: Http) -> None:\n    await http.post(config.url, body=event.json)\n"
+    )
     done = sternpost(tmp_path, "test", str(path))
     assert done.returncode == 1
     assert "failed   500" in done.stdout and "raise Retry" in done.stdout
@@ -88,7 +102,9 @@ def test_options_for_the_test(tmp_path: Path) -> None:
     assert bad.returncode == 1 and "body" in bad.stdout
 
 
-@pytest.mark.parametrize("arguments", [("test", "no_such_plugin"), ("test", "missing.py"), ("test", "webhook", "--option", "x"), ()])
+@pytest.mark.parametrize(
+    "arguments", [("test", "no_such_plugin"), ("test", "missing.py"), ("test", "webhook", "--option", "x"), ()]
+)
 def test_bad_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = sternpost(tmp_path, *arguments)
     assert done.returncode == 2 and "error:" in done.stderr and "Traceback" not in done.stderr

@@ -61,51 +61,91 @@ ASYNC = "async def deliver(event: Event, config: Mine, http: Http) -> None:\n"
 
 WRONG = {
     "counts everything as delivered": (ASYNC + POST, {"429, Retry-After", "500", "400"}),
-    "delivers nothing": (ASYNC + "    pass\n", {"delivers (200)", "429, Retry-After", "500", "400", "time-out", "connection refused"}),
+    "delivers nothing": (
+        ASYNC + "    pass\n",
+        {"delivers (200)", "429, Retry-After", "500", "400", "time-out", "connection refused"},
+    ),
     "aborts on every status": (
-        ASYNC + POST + "    if reply.status != 200: raise Abort('no')\n", {"429, Retry-After", "500"}),
-    "retries on every status": (ASYNC + POST + "    if reply.status != 200: raise Retry('no')\n", {"429, Retry-After", "400"}),
+        ASYNC + POST + "    if reply.status != 200: raise Abort('no')\n",
+        {"429, Retry-After", "500"},
+    ),
+    "retries on every status": (
+        ASYNC + POST + "    if reply.status != 200: raise Retry('no')\n",
+        {"429, Retry-After", "400"},
+    ),
     "forgets Retry-After": (
-        ASYNC + POST + "    if reply.status == 429: raise Retry('slow')\n    reply.raise_for_status()\n", {"429, Retry-After"}),
-    "turns failures into bugs": (
-        ASYNC + POST + "    assert reply.status == 200\n", {"429, Retry-After", "500", "400"}),
+        ASYNC + POST + "    if reply.status == 429: raise Retry('slow')\n    reply.raise_for_status()\n",
+        {"429, Retry-After"},
+    ),
+    "turns failures into bugs": (ASYNC + POST + "    assert reply.status == 200\n", {"429, Retry-After", "500", "400"}),
     "swallows its time limit": (
         ASYNC + "    try:\n        await http.post(config.url, body=event.json)\n    except BaseException: pass\n",
-        {"429, Retry-After", "500", "400", "time-out", "connection refused"}),
+        {"429, Retry-After", "500", "400", "time-out", "connection refused"},
+    ),
     "ignores its time limit": (
         ASYNC + "    task = asyncio.ensure_future(http.post(config.url, body=event.json))\n"
         "    for _ in range(28):\n        try: await asyncio.wait({task}, timeout=0.1)\n        except asyncio.CancelledError: pass\n"
-        "    if not task.done(): task.cancel(); raise Retry('slow')\n    task.result().raise_for_status()\n", {"time-out"}),
+        "    if not task.done(): task.cancel(); raise Retry('slow')\n    task.result().raise_for_status()\n",
+        {"time-out"},
+    ),
     "breaks on a refused connection": (
         ASYNC + "    try:\n        reply = await http.post(config.url, body=event.json)\n"
-        "    except Retry as error: raise RuntimeError(error)\n    reply.raise_for_status()\n", {"connection refused"}),
+        "    except Retry as error: raise RuntimeError(error)\n    reply.raise_for_status()\n",
+        {"connection refused"},
+    ),
     "gives up on a refused connection": (
         ASYNC + "    try:\n        reply = await http.post(config.url, body=event.json)\n"
-        "    except Retry as error: raise Abort(error.reason)\n    reply.raise_for_status()\n", {"connection refused"}),
+        "    except Retry as error: raise Abort(error.reason)\n    reply.raise_for_status()\n",
+        {"connection refused"},
+    ),
     "returns what it should raise": (
         ASYNC + POST + "    if reply.status == 429: return Retry('slow', after_s=reply.retry_after_s)\n"
-        "    reply.raise_for_status()\n", {"429, Retry-After"}),
+        "    reply.raise_for_status()\n",
+        {"429, Retry-After"},
+    ),
     "blocks the loop": (
-        "LIMITS = Limits(in_flight_max=2)\n" + ASYNC + "    try: urllib.request.urlopen(config.url, data=event.json, timeout=1.5)\n"
+        "LIMITS = Limits(in_flight_max=2)\n"
+        + ASYNC
+        + "    try: urllib.request.urlopen(config.url, data=event.json, timeout=2.6)\n"
         "    except urllib.error.HTTPError as error:\n"
         "        if error.code == 429: raise Retry('slow', after_s=float(error.headers['Retry-After']))\n"
         "        if error.code >= 500: raise Retry('busy')\n        raise Abort('no')\n"
-        "    except OSError: raise Retry('none')\n", {"in parallel", "time-out"}),
+        "    except OSError: raise Retry('none')\n",
+        {"in parallel", "time-out"},
+    ),
     "fails in a batch": (
-        "async def deliver(events: Sequence[Event], config: Mine, http: Http) -> None:\n    (event,) = events\n" + POST
-        + "    reply.raise_for_status()\n", {"delivers (200)"}),
+        "async def deliver(events: Sequence[Event], config: Mine, http: Http) -> None:\n    (event,) = events\n"
+        + POST
+        + "    reply.raise_for_status()\n",
+        {"delivers (200)"},
+    ),
     "fails in parallel": (
-        "busy = []\n" + ASYNC + "    assert not busy\n    busy.append(1)\n    try:\n    " + POST
-        + "    finally: busy.clear()\n    reply.raise_for_status()\n", {"in parallel"}),
+        "busy = []\n"
+        + ASYNC
+        + "    assert not busy\n    busy.append(1)\n    try:\n    "
+        + POST
+        + "    finally: busy.clear()\n    reply.raise_for_status()\n",
+        {"in parallel"},
+    ),
     "fails on repetition": (
-        "seen = set()\n" + ASYNC + "    assert event.message_id not in seen\n    seen.add(event.message_id)\n" + POST
-        + "    reply.raise_for_status()\n", {"delivers (200)"}),
+        "seen = set()\n"
+        + ASYNC
+        + "    assert event.message_id not in seen\n    seen.add(event.message_id)\n"
+        + POST
+        + "    reply.raise_for_status()\n",
+        {"delivers (200)"},
+    ),
     "opens once only": (
         "count = []\n@contextmanager\ndef open() -> Iterator[int]:\n    count.append(1)\n    assert len(count) == 1\n    yield 1\n"
-        "async def deliver(event: Event, config: Mine, http: Http, one: int) -> None:\n" + POST + "    reply.raise_for_status()\n",
-        {"opens", "delivers (200)", "in parallel", "429, Retry-After", "500", "400", "time-out", "connection refused"}),
+        "async def deliver(event: Event, config: Mine, http: Http, one: int) -> None:\n"
+        + POST
+        + "    reply.raise_for_status()\n",
+        {"opens", "delivers (200)", "in parallel", "429, Retry-After", "500", "400", "time-out", "connection refused"},
+    ),
     "its check says no": (
-        "def check(config: Mine) -> None: raise Abort('no')\n" + ASYNC + POST + "    reply.raise_for_status()\n", {"check"}),
+        "def check(config: Mine) -> None: raise Abort('no')\n" + ASYNC + POST + "    reply.raise_for_status()\n",
+        {"check"},
+    ),
 }
 
 
@@ -127,7 +167,9 @@ def test_a_good_plugin_of_the_same_form_passes(tmp_path: Path) -> None:
 
 def test_a_blocking_plugin_with_its_own_client_passes(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
-    path.write_text(HEAD + '''def deliver(event: Event, config: Mine) -> None:
+    path.write_text(
+        HEAD
+        + """def deliver(event: Event, config: Mine) -> None:
     try:
         urllib.request.urlopen(config.url, data=event.json, timeout=5)
     except urllib.error.HTTPError as error:
@@ -136,7 +178,8 @@ def test_a_blocking_plugin_with_its_own_client_passes(tmp_path: Path) -> None:
         raise Retry("busy") if error.code >= 500 else Abort(f"HTTP {error.code}")
     except OSError:
         raise Retry("no connection")
-''')
+"""
+    )
     assert failures(run_conformance(path, timeout_s=0.3)) == []
 
 
@@ -145,7 +188,11 @@ def test_a_blocking_plugin_with_its_own_client_passes(tmp_path: Path) -> None:
     [
         ("x = 1\n", "loads", "has no docstring"),
         ('"""Doc."""\nimport nothing_like_it\n', "loads", "No module named"),
-        (HEAD.replace('    """Where to."""\n', "") + ASYNC + POST + "    reply.raise_for_status()\n", "docstrings", "under url"),
+        (
+            HEAD.replace('    """Where to."""\n', "") + ASYNC + POST + "    reply.raise_for_status()\n",
+            "docstrings",
+            "under url",
+        ),
         (HEAD.replace("url: Url", "sources: Url") + ASYNC + POST, "loads", "declares sources"),
     ],
 )
@@ -158,10 +205,16 @@ def test_what_is_wrong_with_the_file_itself_is_said(tmp_path: Path, text: str, n
 
 def test_options_that_cannot_be_guessed_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "picky.py"
-    path.write_text(HEAD.replace("    url: Url", '    code: str\n    """A code."""\n    url: Url').replace(
-        '"""Where to."""', '"""Where to."""\n\n    def __post_init__(self) -> None:\n'
-        '        if not self.code.startswith("K"):\n            raise ValueError("code starts with K")')
-        + ASYNC + POST + "    reply.raise_for_status()\n")
+    path.write_text(
+        HEAD.replace("    url: Url", '    code: str\n    """A code."""\n    url: Url').replace(
+            '"""Where to."""',
+            '"""Where to."""\n\n    def __post_init__(self) -> None:\n'
+            '        if not self.code.startswith("K"):\n            raise ValueError("code starts with K")',
+        )
+        + ASYNC
+        + POST
+        + "    reply.raise_for_status()\n"
+    )
     failed = failures(run_conformance(path, timeout_s=0.3))
     assert failed and "give them with --option" in failed[0] and "code starts with K" in failed[0]
     assert failures(run_conformance(path, {"code": "K1"}, timeout_s=0.3)) == []

@@ -17,8 +17,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core import logs
 from appliance.core.errors import ConfigError
 from appliance.deliver.plugins import load_plugin, shipped_folder
+from appliance.sdk import Retry
 from tests.support.appliance import ROOT
 from tests.support.receiver import bound, event
 
@@ -73,8 +75,10 @@ def _has(command: str) -> bool:
 
 async def test_one_line_per_event_bytes_unchanged(tmp_path: Path) -> None:
     raws = [
-        b'{\n  "a" : 1.0,\r\n\t"b":"line\\nbreak \\u2028 \xe2\x80\xa8"}', b'{"big":%b}' % (b"9" * 5000),
-        '{"ü":"☕ \\ud83d"}'.encode(), b"{}",
+        b'{\n  "a" : 1.0,\r\n\t"b":"line\\nbreak \\u2028 \xe2\x80\xa8"}',
+        b'{"big":%b}' % (b"9" * 5000),
+        '{"ü":"☕ \\ud83d"}'.encode(),
+        b"{}",
     ]
     await append(tmp_path, [event(number, raw) for number, raw in enumerate(raws, 1)])
     (path,) = files(tmp_path)
@@ -184,8 +188,10 @@ def test_frame_ends_are_found_as_the_library_sees_them(contents: list[bytes], da
     """Against a model: the frames that were written, at any length of the file."""
     levels = st.sampled_from([1, 3, 19])
     frames = [
-        zstandard.ZstdCompressor(level=data.draw(levels), write_checksum=True, write_content_size=data.draw(st.booleans()))
-        .compress(content) for content in contents
+        zstandard.ZstdCompressor(
+            level=data.draw(levels), write_checksum=True, write_content_size=data.draw(st.booleans())
+        ).compress(content)
+        for content in contents
     ]
     whole = b"".join(frames)
     size = data.draw(st.integers(0, len(whole)))
@@ -228,7 +234,9 @@ def test_a_killed_writer_loses_nothing_that_it_had_settled(tmp_path: Path, kind:
     chance, settled = random.Random(seed), 0
     for _ in range(8):
         child = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), kind, str(settled), str(JSONL)], cwd=ROOT, stdout=subprocess.PIPE,
+            [sys.executable, "-c", WRITER, str(tmp_path), kind, str(settled), str(JSONL)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
             text=True,
         )
         assert child.stdout is not None
@@ -237,7 +245,9 @@ def test_a_killed_writer_loses_nothing_that_it_had_settled(tmp_path: Path, kind:
             time.sleep(chance.random() * 0.25)
         finally:
             child.kill()
-            settled = max([settled, *(int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n"))])
+            settled = max(
+                [settled, *(int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n"))]
+            )
             child.wait()
             child.stdout.close()
     import asyncio
@@ -318,7 +328,28 @@ async def test_calls_in_parallel_are_written_one_after_the_other(tmp_path: Path)
     assert sorted(numbers(tmp_path)) == list(range(100))
 
 
-@pytest.mark.parametrize("options", [{"prefix": "../x"}, {"prefix": ""}, {"rotate_age": 0}, {"rotate_bytes": 0}, {"files_max": 0}])
+@pytest.mark.parametrize(
+    "options", [{"prefix": "../x"}, {"prefix": ""}, {"rotate_age": 0}, {"rotate_bytes": 0}, {"files_max": 0}]
+)
 async def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         await append(tmp_path, **options)
+
+
+async def test_closing_waits_for_the_batch_that_is_being_written(tmp_path: Path) -> None:
+    """A file closed under a writing thread would leave its number to whatever is opened next."""
+    import threading
+
+    files_class, config_class = MODULE["Files"], MODULE["Jsonl"]
+    files_ = files_class(config_class(folder=tmp_path), logs.logger("test"))
+    files_.resume()
+    files_.append([b'{"n":0}'])
+    with files_._lock:
+        closing = threading.Thread(target=files_.close)
+        closing.start()
+        closing.join(0.1)
+        assert closing.is_alive()
+    closing.join(5)
+    with pytest.raises(Retry, match="closing"):
+        files_.append([b'{"n":1}'])
+    assert numbers(tmp_path) == [0]

@@ -49,8 +49,17 @@ async def test_large_batches_are_compressed_whole() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(200, "succeeded"), (400, "abort"), (401, "abort"), (404, "abort"), (413, "abort"), (429, "retry"), (500, "retry"),
-     (503, "retry"), (302, "abort")],
+    [
+        (200, "succeeded"),
+        (400, "abort"),
+        (401, "abort"),
+        (404, "abort"),
+        (413, "abort"),
+        (429, "retry"),
+        (500, "retry"),
+        (503, "retry"),
+        (302, "abort"),
+    ],
 )
 async def test_a_batch_succeeds_or_fails_as_a_whole(status: int, kind: str) -> None:
     async with receiving() as server:
@@ -69,7 +78,11 @@ async def test_the_write_key_stays_out_of_samples() -> None:
 
 
 async def test_keys_that_do_not_fit_are_refused() -> None:
-    for options, words in (({"url": "http://x?a=b"}, "no query"), ({"url": "x"}, "url"), ({"write_key": "a b"}, "write key")):
+    for options, words in (
+        ({"url": "http://x?a=b"}, "no query"),
+        ({"url": "x"}, "url"),
+        ({"write_key": "a b"}, "write key"),
+    ):
         with pytest.raises(ConfigError, match=words):
             async with bound(RELAY, {"url": "http://x", "write_key": "wk", **options}):
                 pass

@@ -19,7 +19,12 @@ from tests.support.receiver import Receiver, Request, bound, event, receiving
 WEBHOOK = shipped_folder() / "webhook.py"
 # The example of the Standard Webhooks specification: secret, id, timestamp, payload and the signature it gives there.
 SPEC_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-SPEC = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}', "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+SPEC = (
+    "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    1614265330,
+    b'{"test": 2432232314}',
+    "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+)
 
 
 async def sent(options: dict[str, Any], events: list[Any], server: Receiver) -> tuple[list[Any], list[Request]]:
@@ -68,8 +73,11 @@ async def test_an_array_holds_the_events_in_order() -> None:
 async def test_headers_and_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("T", "t0ken")
     (tmp_path / "k").write_text("k3y\n")
-    options = {"headers": {"X-A": "1", "Content-Type": "application/cloudevents+json"}, "token": "env:T",
-               "secret_headers": {"X-Api-Key": f"file:{tmp_path / 'k'}"}}
+    options = {
+        "headers": {"X-A": "1", "Content-Type": "application/cloudevents+json"},
+        "token": "env:T",
+        "secret_headers": {"X-Api-Key": f"file:{tmp_path / 'k'}"},
+    }
     async with receiving() as server:
         server.answer = (400, {}, b"you sent t0ken and k3y-x")
         (result,), (request,) = await sent(options, [event()], server)
@@ -84,7 +92,9 @@ async def test_signed_and_compressed(monkeypatch: pytest.MonkeyPatch, size: int,
     monkeypatch.setenv("S", SPEC_SECRET)
     raw = json.dumps({"messageId": "m-1", "x": "y" * size}).encode()
     async with receiving() as server:
-        results, (request,) = await sent({"gzip": True, "signing_secret": "env:S", "body": body}, [event(1, raw)], server)
+        results, (request,) = await sent(
+            {"gzip": True, "signing_secret": "env:S", "body": body}, [event(1, raw)], server
+        )
     assert results[0].kind == "succeeded"
     assert request.headers["content-encoding"] == "gzip"
     plain = gzip.decompress(request.body)
@@ -99,10 +109,14 @@ async def test_a_receivers_library_call_verifies_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("S", SPEC_SECRET)
     async with receiving() as server:
         _, (request,) = await sent({"signing_secret": "env:S"}, [event()], server)
+
     def verifies(body: bytes) -> bool:
-        content = b".".join([request.headers["webhook-id"].encode(), request.headers["webhook-timestamp"].encode(), body])
+        content = b".".join(
+            [request.headers["webhook-id"].encode(), request.headers["webhook-timestamp"].encode(), body]
+        )
         digest = hmac.new(base64.b64decode(SPEC_SECRET[6:]), content, hashlib.sha256).digest()
         return request.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
     assert verifies(request.body)
     assert not verifies(request.body[:-1] + b" ")
 
@@ -131,10 +145,22 @@ async def test_the_id_stays_the_same_when_sent_again_and_is_safe_in_a_header(mon
 
 @pytest.mark.parametrize(
     ("status", "kind", "reason"),
-    [(200, "succeeded", ""), (201, "succeeded", ""), (204, "succeeded", ""), (408, "retry", "HTTP 408"),
-     (429, "retry", "HTTP 429"), (500, "retry", "HTTP 500"), (503, "retry", "HTTP 503"), (599, "retry", "HTTP 599"),
-     (301, "abort", "HTTP 301, a redirect, which is not followed"), (400, "abort", "HTTP 400"), (401, "abort", "HTTP 401"),
-     (404, "abort", "HTTP 404"), (410, "abort", "HTTP 410"), (413, "abort", "HTTP 413")],
+    [
+        (200, "succeeded", ""),
+        (201, "succeeded", ""),
+        (204, "succeeded", ""),
+        (408, "retry", "HTTP 408"),
+        (429, "retry", "HTTP 429"),
+        (500, "retry", "HTTP 500"),
+        (503, "retry", "HTTP 503"),
+        (599, "retry", "HTTP 599"),
+        (301, "abort", "HTTP 301, a redirect, which is not followed"),
+        (400, "abort", "HTTP 400"),
+        (401, "abort", "HTTP 401"),
+        (404, "abort", "HTTP 404"),
+        (410, "abort", "HTTP 410"),
+        (413, "abort", "HTTP 413"),
+    ],
 )
 async def test_what_a_status_means(status: int, kind: str, reason: str) -> None:
     async with receiving() as server:
@@ -170,7 +196,12 @@ async def test_a_refused_connection_is_retried() -> None:
 async def test_what_cannot_be_sent_is_refused_beforehand(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
 ) -> None:
-    values = {"TWO_LINES": "s3cr3t\nline", "SHORT": "whsec_c2hvcnQ=", "NO_PREFIX": SPEC_SECRET[6:], "NO_BASE64": "whsec_!!s3cr3t"}
+    values = {
+        "TWO_LINES": "s3cr3t\nline",
+        "SHORT": "whsec_c2hvcnQ=",
+        "NO_PREFIX": SPEC_SECRET[6:],
+        "NO_BASE64": "whsec_!!s3cr3t",
+    }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:

@@ -64,14 +64,25 @@ def event(sequence: int = 1, json: bytes = b"", *, part: int = 0, message_id: st
     message_id = message_id or f"m-{sequence}"
     json = json or b'{"type":"track","messageId":"%b","anonymousId":"%b"}' % (message_id.encode(), person.encode())
     return Event(
-        sequence=sequence, part=part, source="web", type="track", message_id=message_id, anonymous_id=person,
-        user_id="", person_id="", received_ms=1_700_000_000_000, json=json,
+        sequence=sequence,
+        part=part,
+        source="web",
+        type="track",
+        message_id=message_id,
+        anonymous_id=person,
+        user_id="",
+        person_id="",
+        received_ms=1_700_000_000_000,
+        json=json,
     )
 
 
 @asynccontextmanager
 async def bound(
-    path: Path, options: dict[str, Any] | None = None, *, host: dict[str, Any] | None = None,
+    path: Path,
+    options: dict[str, Any] | None = None,
+    *,
+    host: dict[str, Any] | None = None,
     outbound: OutboundConfig | None = None,
 ) -> AsyncIterator[Instance]:
     """An instance of the plug-in in this file; `host` holds the destination's own keys."""

@@ -8,9 +8,29 @@ from hypothesis import strategies as st
 
 from appliance.deliver.addresses import parse_networks, refusal
 
-NEVER = ["169.254.169.254", "169.254.0.1", "fe80::1", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"]
-FINE = ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "::1", "fd00::1", "8.8.8.8", "2001:db8::1", "0.0.0.0",
-        "100.100.100.201", "169.253.255.255", "169.255.0.0"]
+NEVER = [
+    "169.254.169.254",
+    "169.254.0.1",
+    "fe80::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "100.100.100.200",
+    "168.63.129.16",
+]
+FINE = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "192.168.0.1",
+    "172.16.0.1",
+    "::1",
+    "fd00::1",
+    "8.8.8.8",
+    "2001:db8::1",
+    "0.0.0.0",
+    "100.100.100.201",
+    "169.253.255.255",
+    "169.255.0.0",
+]
 
 
 @pytest.mark.parametrize("address", NEVER)
@@ -27,8 +47,12 @@ def test_private_and_public_networks_are(address: str) -> None:
 @given(st.sampled_from([a for a in NEVER if "." in a]).map(ipaddress.IPv4Address))
 def test_no_disguise_helps(address: ipaddress.IPv4Address) -> None:
     number = int(address)
-    for disguised in (f"::ffff:{address}", f"64:ff9b::{address}", str(ipaddress.IPv6Address((0x2002 << 112) | (number << 80))),
-                      str(ipaddress.IPv6Address((0x20010000 << 96) | (number ^ 0xFFFFFFFF)))):
+    for disguised in (
+        f"::ffff:{address}",
+        f"64:ff9b::{address}",
+        str(ipaddress.IPv6Address((0x2002 << 112) | (number << 80))),
+        str(ipaddress.IPv6Address((0x20010000 << 96) | (number ^ 0xFFFFFFFF))),
+    ):
         assert "never allowed" in refusal(disguised), disguised
 
 
@@ -39,7 +63,9 @@ def test_a_zone_does_not_hide_an_address_and_no_address_is_refused() -> None:
 
 
 @given(st.ip_addresses())
-def test_an_allow_list_lets_through_exactly_its_networks(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+def test_an_allow_list_lets_through_exactly_its_networks(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
     allowed = parse_networks(["10.0.0.0/8", "2001:db8::/32", "127.0.0.1"])
     inside = any(address in network for network in allowed)
     assert (refusal(str(address), allowed) == "") == inside

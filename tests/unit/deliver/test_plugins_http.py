@@ -33,6 +33,7 @@ async def client(**config: Any) -> AsyncIterator[CallHttp]:
 @asynccontextmanager
 async def raw_server(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
     """A server that speaks whatever `answer` writes, once the request's head is in."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
@@ -144,7 +145,9 @@ async def test_no_connection_is_told_apart_from_no_answer() -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
     for answer, words in (
-        (reset, "the connection was lost before the reply"), (half, "the reply broke off"), (noise, "the reply is no HTTP"),
+        (reset, "the connection was lost before the reply"),
+        (half, "the reply broke off"),
+        (noise, "the reply is no HTTP"),
     ):
         async with raw_server(answer) as url, client() as http:
             error = await failed(http.post(url, body=b"{}"))
@@ -152,7 +155,8 @@ async def test_no_connection_is_told_apart_from_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "ftp://127.0.0.1/", "file:///etc/passwd", "http://", "http://[::1", "unix:///var/run/docker.sock"]
+    "url",
+    ["", "nonsense", "ftp://127.0.0.1/", "file:///etc/passwd", "http://", "http://[::1", "unix:///var/run/docker.sock"],
 )
 async def test_what_is_no_http_url_is_the_plugins_fault(url: str) -> None:
     async with client() as http:
@@ -204,7 +208,9 @@ async def test_an_allow_list_keeps_everybody_else_out() -> None:
             assert (await http.get(server.url)).status == 200
         async with client(allow=["10.0.0.0/8"]) as http:
             assert "not in outbound.allow" in (await failed(http.get(server.url))).reason
-            assert "not in outbound.allow" in (await failed(http.get(server.url.replace("127.0.0.1", "localhost")))).reason
+            assert (
+                "not in outbound.allow" in (await failed(http.get(server.url.replace("127.0.0.1", "localhost")))).reason
+            )
         assert len(server.requests) == 1
 
 
@@ -278,8 +284,13 @@ async def test_a_sample_without_a_reply_says_so() -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "after_s"),
     [
-        (429, {"Retry-After": "7"}, 7.0), (429, {}, 1.0), (429, {"Retry-After": "soon"}, 1.0), (503, {}, None),
-        (503, {"Retry-After": "99999"}, 3600.0), (500, {"Retry-After": "-3"}, 0.0), (429, {"Retry-After": "nan"}, 1.0),
+        (429, {"Retry-After": "7"}, 7.0),
+        (429, {}, 1.0),
+        (429, {"Retry-After": "soon"}, 1.0),
+        (503, {}, None),
+        (503, {"Retry-After": "99999"}, 3600.0),
+        (500, {"Retry-After": "-3"}, 0.0),
+        (429, {"Retry-After": "nan"}, 1.0),
         (429, {"Retry-After": "1e999"}, 1.0),
         (503, {"Date": "Wed, 21 Oct 2015 07:27:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 60.0),
         (503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),

@@ -21,8 +21,11 @@ from appliance.sdk import Abort, Config, Event, Http, Limits, Log, Partial, Retr
 
 def plugin(folder: Path, body: str, *, batch: str = "", blocking: bool = False, extra: str = "") -> Path:
     path = folder / "mine.py"
-    limits = f"LIMITS = Limits(batch='{batch}', in_flight_max=2, timeout_s=0.3)\n" if batch else (
-        "LIMITS = Limits(in_flight_max=2, timeout_s=0.3)\n")
+    limits = (
+        f"LIMITS = Limits(batch='{batch}', in_flight_max=2, timeout_s=0.3)\n"
+        if batch
+        else ("LIMITS = Limits(in_flight_max=2, timeout_s=0.3)\n")
+    )
     first = "events: Sequence[Event]" if batch else "event: Event"
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     path.write_text(f"{HEAD}{limits}{extra}\n{'' if blocking else 'async '}def deliver({first}) -> None:\n{lines}")
@@ -73,10 +76,16 @@ async def test_what_a_plugin_does_becomes_a_result(
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_a_batch_has_one_result_per_event(tmp_path: Path, blocking: bool) -> None:
-    path = plugin(tmp_path, "raise Partial({1: Abort('bad'), 2: Retry('later')})", batch="independent", blocking=blocking)
+    path = plugin(
+        tmp_path, "raise Partial({1: Abort('bad'), 2: Retry('later')})", batch="independent", blocking=blocking
+    )
     results = (await outcome(path, 4)).results
     assert [(result.kind, result.reason) for result in results] == [
-        ("succeeded", ""), ("abort", "bad"), ("retry", "later"), ("succeeded", "")]
+        ("succeeded", ""),
+        ("abort", "bad"),
+        ("retry", "later"),
+        ("succeeded", ""),
+    ]
     path = plugin(tmp_path, "raise Abort('all')", batch="atomic", blocking=blocking)
     assert [result.kind for result in (await outcome(path, 3)).results] == ["abort"] * 3
 
@@ -181,9 +190,7 @@ async def test_a_hung_batch_that_ended_counts_event_by_event(tmp_path: Path) -> 
 
 async def test_blocking_calls_never_exceed_their_places(tmp_path: Path) -> None:
     extra = "now, most, lock = 0, 0, threading.Lock()\n"
-    body = (
-        "global now, most\nwith lock:\n    now += 1\n    most = max(most, now)\ntime.sleep(0.02)\nwith lock:\n    now -= 1"
-    )
+    body = "global now, most\nwith lock:\n    now += 1\n    most = max(most, now)\ntime.sleep(0.02)\nwith lock:\n    now -= 1"
     async with bound(plugin(tmp_path, body, blocking=True, extra=extra), host={"timeout": 10.0}) as instance:
         outcomes = await asyncio.gather(*[instance.call([event(number)]) for number in range(1, 21)])
         assert all(each.results[0].kind == "succeeded" for each in outcomes)
@@ -278,8 +285,12 @@ async def test_closing_never_raises_and_never_hangs(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(
     ("check", "kind"),
-    [("", "succeeded"), ("def check() -> None: ...", "succeeded"), ("def check() -> None: raise Abort('no key')", "abort"),
-     ("async def check(thing: str, http: Http) -> None: raise Retry(thing)", "retry")],
+    [
+        ("", "succeeded"),
+        ("def check() -> None: ...", "succeeded"),
+        ("def check() -> None: raise Abort('no key')", "abort"),
+        ("async def check(thing: str, http: Http) -> None: raise Retry(thing)", "retry"),
+    ],
 )
 async def test_check_asks_the_plugin(tmp_path: Path, check: str, kind: str) -> None:
     async with bound(with_open(tmp_path, True, check=check)) as instance:

@@ -59,7 +59,8 @@ def test_the_ten_lines_of_the_design_are_a_plugin(tmp_path: Path) -> None:
     assert plugin.injects == ("config", "http")
     assert plugin.summary == "Post every event to one URL as JSON."
     assert plugin.config_docs == {
-        "url": "Where to POST.", "token": "Sent as a bearer token; `env:NAME` or `file:PATH` in the TOML.",
+        "url": "Where to POST.",
+        "token": "Sent as a bearer token; `env:NAME` or `file:PATH` in the TOML.",
     }
     assert plugin.limits.timeout_s == 10.0
 
@@ -80,7 +81,9 @@ def test_annotations_decide_about_batches_threads_and_what_is_injected(tmp_path:
 
 def test_postponed_annotations_are_read_too(tmp_path: Path) -> None:
     text = '"""Doc."""\nfrom __future__ import annotations\nfrom appliance.sdk import Event, Config\n'
-    plugin = load_plugin(write(tmp_path, text + "class C(Config):\n    a: int\ndef deliver(e: Event, c: C) -> None: ...\n"))
+    plugin = load_plugin(
+        write(tmp_path, text + "class C(Config):\n    a: int\ndef deliver(e: Event, c: C) -> None: ...\n")
+    )
     assert plugin.injects == ("config",)
     assert build_config(plugin, {"a": 3}).a == 3  # type: ignore[attr-defined]
 

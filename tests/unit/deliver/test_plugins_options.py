@@ -51,11 +51,19 @@ def faults(plugin: Plugin, options: dict[str, Any]) -> list[Fault]:
     )
 
 
-def test_good_options_become_the_plugins_struct(plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_options_become_the_plugins_struct(
+    plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CRM_TOKEN", "t0ken")
     (tmp_path / "key").write_text("from-file\n")
-    options = {**GOOD, "token": "env:CRM_TOKEN", "size": "4 MiB", "wait": "2m", "inner": {"depth": 3},
-               "more": {"X-Key": "file:key"}}
+    options = {
+        **GOOD,
+        "token": "env:CRM_TOKEN",
+        "size": "4 MiB",
+        "wait": "2m",
+        "inner": {"depth": 3},
+        "more": {"X-Key": "file:key"},
+    }
     config: Any = build_config(plugin, options, base=tmp_path)
     assert faults(plugin, {**GOOD, "token": "env:CRM_TOKEN"}) == []
     assert config.token.reveal() == "t0ken" and config.more["X-Key"].reveal() == "from-file"
@@ -65,15 +73,27 @@ def test_good_options_become_the_plugins_struct(plugin: Plugin, tmp_path: Path, 
 
 
 def test_every_fault_at_once_with_line_and_suggestion(plugin: Plugin) -> None:
-    options = {"url": "ftp://x", "tokn": "env:A", "mode": "c", "size": "4 XB", "count": 0, "inner": {"depht": 1},
-               "retyr": {}}
+    options = {
+        "url": "ftp://x",
+        "tokn": "env:A",
+        "mode": "c",
+        "size": "4 XB",
+        "count": 0,
+        "inner": {"depht": 1},
+        "retyr": {},
+    }
     texts = [str(fault) for fault in faults(plugin, options)]
     text = "\n".join(texts)
     for words in (
-        "sternpost.toml:7: destinations.crm.url:", 'destinations.crm.tokn: unknown key (did you mean "token"?)',
-        "destinations.crm.mode:", "destinations.crm.size:", "destinations.crm.count:",
-        'destinations.crm.inner.depht: unknown key (did you mean "depth"?)', "destinations.crm.inner.depth: is missing",
-        "destinations.crm.folder: is missing", 'destinations.crm.retyr: unknown key (did you mean "retry"?)',
+        "sternpost.toml:7: destinations.crm.url:",
+        'destinations.crm.tokn: unknown key (did you mean "token"?)',
+        "destinations.crm.mode:",
+        "destinations.crm.size:",
+        "destinations.crm.count:",
+        'destinations.crm.inner.depht: unknown key (did you mean "depth"?)',
+        "destinations.crm.inner.depth: is missing",
+        "destinations.crm.folder: is missing",
+        'destinations.crm.retyr: unknown key (did you mean "retry"?)',
     ):
         assert words in text
     assert len(texts) == 9
