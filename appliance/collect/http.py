@@ -183,8 +183,8 @@ class Listener(web.Server):
         if self._server is not None:
             self._server.close()
         until_s = self._loop.time() + grace_s
-        while any(connection.stage not in _IDLE for connection in self._open) and self._loop.time() < until_s:
-            await asyncio.sleep(STOP_LOOK_S)
+        while self._loop.time() < until_s and any(one.stage not in _IDLE for one in self._open):  # noqa: ASYNC110
+            await asyncio.sleep(STOP_LOOK_S)  # once in a life; an event would cost every request
         self.pre_shutdown()
         await self.shutdown(STOP_LOOK_S)
         if self._sweeper is not None:
