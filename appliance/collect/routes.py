@@ -3,6 +3,7 @@
 Source: contract/http.md, Routes.
 """
 
+import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -45,11 +46,14 @@ ROUTES: dict[str, Route] = {
 
 
 def find(path: str) -> Route | None:
-    """The route of a path, with or without a slash at its end; None where there is none."""
+    """The route of a path; None where there is none.
+
+    Slashes too many are forgiven: data plane URLs are often configured with one at their end.
+    """
     route = ROUTES.get(path)
     if route is not None:
         return route
-    path = path.rstrip("/")
+    path = re.sub(r"//+", "/", path).rstrip("/")
     if path.startswith("/v1/projects/") and path.endswith("/settings") and path.count("/") == 4:
         return Route("settings", _GET, argument=unquote(path.split("/")[3]))
     return ROUTES.get(path)
