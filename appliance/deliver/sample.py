@@ -56,7 +56,8 @@ class Masker:
         for secret in secrets_of(config):
             value = secret.reveal()
             if len(value) >= _SECRET_CHARACTERS_MIN:
-                forms |= {value, quote(value, safe=""), *_base64_forms(value.encode())}
+                encoded = value.encode("utf-8", "surrogatepass")  # the environment may hold any bytes
+                forms |= {value, quote(encoded, safe=""), *_base64_forms(encoded)}
         self._forms = sorted(forms, key=len, reverse=True)
 
     def mask(self, text: str) -> str:
