@@ -1,5 +1,6 @@
 """What other tools know better: layers, types, style."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,4 +31,8 @@ def test_ruff_rules() -> None:
 
 
 def test_ruff_format() -> None:
-    run("ruff", "format", "--no-cache", "--check", "--quiet", ".")
+    command = [str(BIN / "ruff"), "format", "--no-cache", "--diff", "--quiet", "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    files = re.findall(r"^\+\+\+ (\S+)", done.stdout, re.MULTILINE)
+    if done.returncode:
+        pytest.fail(f"run `make format`; it would change {files}{done.stderr}", pytrace=False)
