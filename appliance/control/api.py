@@ -30,7 +30,7 @@ from aiohttp import web
 
 from appliance.control import auth, metrics, query
 from appliance.control.actions import Actions, Who
-from appliance.control.audit import AuditTrail, Entry, now
+from appliance.control.audit import AuditTrail, Entry, Gathered
 from appliance.control.health import Health
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
@@ -127,6 +127,8 @@ class Control:
         self._resources, self._actions = Resources(self._parts), Actions(self._parts)
         self._runner: web.AppRunner | None = None
         self._token = ""
+        self._gathered = Gathered(self._append)
+        log.on_audit(self._log_acted)
         self._watch_parts()
 
     def health(self) -> Health:
@@ -158,7 +160,6 @@ class Control:
             raise
         port = self._runner.addresses[0][1]
         self._write_control_file(host, port)
-        self._log.on_audit(self._log_acted)
         return host, port
 
     async def stop(self) -> None:
@@ -168,6 +169,7 @@ class Control:
             self._parts.tail.close()
             await self._runner.cleanup()
             self._runner = None
+        await asyncio.to_thread(self._gathered.flush)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     # Requests --------------------------------------------------------------------------------------------------
@@ -285,17 +287,7 @@ class Control:
 
     def _log_acted(self, audit: Audit) -> None:
         """On the writer thread: the log dropped something to stay within a budget."""
-        entry = Entry(
-            when=now(),
-            who="log",
-            what=f"log.{audit.action}",
-            count=audit.count,
-            detail={"bytes": audit.bytes, "detail": audit.detail},
-        )
-        try:
-            self._pool.submit(self._append, entry)
-        except RuntimeError:
-            _LOG.error("audit_entry_not_written", error="stopping", what=entry.what)
+        self._gathered.add(audit.action, audit.count, audit.bytes, audit.detail)
 
     def _append(self, entry: Entry) -> None:
         try:

@@ -8,6 +8,8 @@ audit.2.jsonl, up to `FILES_MAX`. What the log dropped to stay within its budget
 """
 
 import os
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,43 @@ class AuditTrail:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"audit.{number}.jsonl")
+
+
+class Gathered:
+    """What the log drops to stay within its budgets, summed up: under a flood it drops something at every commit.
+
+    Args:
+        write: gets one entry per kind, `wait_s` after the first of it; called on a thread of its own.
+    """
+
+    def __init__(self, write: Callable[[Entry], None], wait_s: float = 5.0) -> None:
+        self._write, self._wait_s = write, wait_s
+        self._lock = threading.Lock()
+        self._sums: dict[str, Entry] = {}
+        self._timer: threading.Timer | None = None
+
+    def add(self, action: str, count: int, size: int, detail: str) -> None:
+        """Count something dropped; any thread, microseconds."""
+        with self._lock:
+            entry = self._sums.get(action)
+            if entry is None:
+                entry = self._sums[action] = Entry(when=now(), who="log", what=f"log.{action}", detail={"bytes": 0})
+            entry.count += count
+            entry.detail = {"bytes": entry.detail["bytes"] + size, "detail": detail}
+            if self._timer is None:
+                self._timer = threading.Timer(self._wait_s, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Write what was summed up so far."""
+        with self._lock:
+            sums, self._sums = self._sums, {}
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        for entry in sums.values():
+            self._write(entry)
 
 
 def now() -> str:

@@ -2,12 +2,14 @@
 
 import json
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from appliance.control import audit
-from appliance.control.audit import AuditTrail, Entry
+from appliance.control.audit import AuditTrail, Entry, Gathered
 
 
 def entry(number: int) -> Entry:
@@ -51,3 +53,31 @@ def test_a_full_file_is_set_aside_and_the_oldest_goes(tmp_path: Path, monkeypatc
     assert names in (["audit.1.jsonl", "audit.2.jsonl"], ["audit.1.jsonl", "audit.2.jsonl", "audit.jsonl"])
     kept = [json.loads(line)["count"] for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     assert max(kept) == 40 and sorted(kept) == list(range(min(kept), 41)) and min(kept) > 20
+
+
+def test_what_the_log_drops_under_a_flood_is_summed_up_and_none_is_lost() -> None:
+    written: list[Entry] = []
+    gathered = Gathered(written.append, wait_s=0.2)
+    threads = [
+        threading.Thread(target=lambda: [gathered.add("dead_evicted", 1, 10, "budget") for _ in range(500)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gathered.add("events_dropped", 7, 70, "full")
+    assert not written
+    deadline = time.monotonic() + 10
+    while len(written) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert {(one.what, one.who, one.count, one.detail["bytes"]) for one in written} == {
+        ("log.dead_evicted", "log", 2000, 20_000),
+        ("log.events_dropped", "log", 7, 70),
+    }
+    gathered.add("events_dropped", 1, 1, "full")
+    gathered.flush()
+    assert written[-1].count == 1
+    gathered.flush()
+    assert len(written) == 3
