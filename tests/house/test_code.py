@@ -119,3 +119,18 @@ def test_only_commands_print() -> None:
             if is_print and not any(keyword.arg == "file" for keyword in node.keywords):  # to stderr: a child process
                 loud.append(f"{shown(path)}:{node.lineno}")
     assert loud == []
+
+
+def test_log_events_are_named_in_the_past_tense() -> None:
+    """`batch_refused`, never a sentence; what belongs to it goes into fields."""
+    past = re.compile(r"(?:^|_)(?:[a-z]+ed|cut|sent|met|lost|found|left|broke)(?:_|$)")
+    wrong = []
+    for path in python_files("appliance", "plugins"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                continue
+            is_log = node.func.attr in ("debug", "info", "warning", "error", "exception")
+            if is_log and isinstance(node.args[0], ast.Constant) and isinstance(name := node.args[0].value, str):
+                if not re.fullmatch(r"[a-z]+(?:_[a-z]+)*", name) or not past.search(name):
+                    wrong.append(f"{shown(path)}:{node.lineno}: {name}")
+    assert wrong == []
