@@ -82,6 +82,25 @@ class Event:
         return decoded
 
 
+class _Named(msgspec.Struct):
+    """What an event calls itself."""
+
+    event: Any = None
+    name: Any = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def event_name(payload: bytes) -> str:
+    """The event's `event`, else its `name`, as text; "" where it has none, or is no JSON object."""
+    try:
+        named = _NAMED.decode(payload)
+    except msgspec.DecodeError:
+        return ""
+    return str(named.event or named.name or "")
+
+
 class _Packed(msgspec.Struct, array_like=True):
     """An `Event` in msgpack, as held queues and dead letters keep it: the transformed JSON and its header."""
 

@@ -31,6 +31,7 @@ class Breaker:
         self._people, self._window_ms = people, window_ms
         self._probe_min_ms, self._probe_max_ms = probe_min_ms, probe_max_ms
         self._wait_ms = probe_min_ms
+        self._probed_ms = 0
         self._failed: dict[str, int] = {}
         self._aborted: dict[str, dict[str, int]] = {}
 
@@ -70,13 +71,23 @@ class Breaker:
         self._open(BreakerState.MISCONFIGURED, kind, now_ms)
         return False
 
-    def may_probe(self, now_ms: int) -> bool:
-        """Whether the next probe may go out now."""
-        return not self.probing and now_ms >= self.next_probe_ms
+    def may_probe(self, now_ms: int, *, new_kind: bool = False) -> bool:
+        """Whether the next probe may go out now; one of a kind that has not failed need not wait for long."""
+        return not self.probing and now_ms >= (self.next_new_kind_ms if new_kind else self.next_probe_ms)
+
+    @property
+    def next_new_kind_ms(self) -> int:
+        """When a probe of a kind that has not failed may go out."""
+        return min(self.next_probe_ms, self._probed_ms + self._probe_min_ms)
 
     def probe_left_undecided(self, next_probe_ms: int) -> None:
         """A probe neither succeeded nor failed (it was throttled): another may follow at `next_probe_ms`."""
         self.probing, self.next_probe_ms = False, next_probe_ms
+
+    def restore(self, cause: str, now_ms: int) -> None:
+        """A former process found everybody refused alike; so it is until a probe succeeds."""
+        self._open(BreakerState.MISCONFIGURED, cause, now_ms)
+        self.next_probe_ms = now_ms
 
     def probe_soon(self, now_ms: int) -> None:
         """Somebody changed something (a re-load, a resume): probe at once."""
@@ -93,10 +104,12 @@ class Breaker:
         self.state, self.cause, self.opened_ms = state, cause, now_ms
         self.probing, self._wait_ms = False, self._probe_min_ms
         self.next_probe_ms = now_ms + self._wait_ms
+        self._probed_ms = now_ms
         self._failed.clear()
         self._aborted.clear()
 
     def _probe_failed(self, now_ms: int) -> None:
         self.probing = False
+        self._probed_ms = now_ms
         self._wait_ms = min(self._wait_ms * 2, self._probe_max_ms)
         self.next_probe_ms = now_ms + self._wait_ms

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from appliance.core.event import Event
+from appliance.core.event import Event, event_name
 
 
 class Job:
@@ -13,7 +13,9 @@ class Job:
     stands in the held store (its durable home), else it still stands in the log.
     """
 
-    __slots__ = ("attempts", "error", "event", "first_failed_ms", "lane", "part", "sequence", "size", "stored")
+    __slots__ = (
+        "_kind", "attempts", "error", "event", "first_failed_ms", "lane", "part", "sequence", "size", "stored",
+    )
 
     def __init__(
         self, lane: str, sequence: int, part: int, event: Event | None, size: int, *, stored: bool = False,
@@ -21,6 +23,14 @@ class Job:
     ) -> None:
         self.lane, self.sequence, self.part, self.event, self.size = lane, sequence, part, event, size
         self.stored, self.attempts, self.first_failed_ms, self.error = stored, attempts, first_failed_ms, error
+        self._kind: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Type and name of its event: a destination may refuse one kind and take the others."""
+        if self._kind is None:
+            self._kind = f"{self.event.type} {event_name(self.event.json)}" if self.event else ""
+        return self._kind
 
     @property
     def position(self) -> tuple[int, int]:

@@ -23,6 +23,10 @@ from appliance.deliver.queues import Queues
 
 BATCH_ATTEMPTS = 2
 """A batch of several events is sent this often as it is before it is bisected."""
+SICK_KINDS_MAX = 100
+"""Kinds of failed probes that are told apart."""
+LOOK_AGAIN_MS = 250
+"""Between two looks for an event of a kind that has not failed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,6 +60,9 @@ class Order:
         self._paced_ms = 0.0
         self._again: list[Batch] = []
         self._probe_fresh = True
+        self._sick_kinds: set[str] = set()
+        """Kinds of events that probes failed with."""
+        self._looked_ms = 0
 
     def effects(self) -> list[Effect]:
         """What was decided since the last time, in order."""
@@ -86,15 +93,18 @@ class Order:
         if (due_ms := self.queues.next_due_ms) is not None:
             times.append(due_ms)
         if not self.breaker.closed and not self.breaker.probing and self.queues.lanes:
-            times = [self.breaker.next_probe_ms]
+            times = [min(self.breaker.next_probe_ms, self._next_look_ms)]
         elif self.queues.runnable and self.in_flight < self.rules.in_flight_max:
             times.append(0)
         return max(min(times), self.not_before_ms, int(self._paced_ms)) if times else None
 
+    def wants_fresh(self, now_ms: int) -> bool:
+        """Whether the breaker is about to look for somebody to probe with."""
+        return not self.breaker.probing and now_ms >= self._next_look_ms
+
     @property
-    def wants_fresh(self) -> bool:
-        """Whether the breaker needs people who have not failed yet, to probe with."""
-        return not self.queues.runnable
+    def _next_look_ms(self) -> int:
+        return max(self.breaker.next_new_kind_ms, self._looked_ms + LOOK_AGAIN_MS)
 
     # What came of it -----------------------------------------------------------------------------------------
 
@@ -112,6 +122,7 @@ class Order:
             for job, result in zip(jobs, results, strict=True):
                 self._settle_one(batch, job, result, now_ms)
             if self.breaker.closed and not was_closed:
+                self._sick_kinds.clear()
                 self.queues.hasten(lambda: now_ms + self.rules.delay_ms(1))
             self._next_piece(batch, now_ms)
 
@@ -139,6 +150,8 @@ class Order:
             job.first_failed_ms = job.first_failed_ms or now_ms
         else:
             lane.uncounted += 1
+            if batch.probe and len(self._sick_kinds) < SICK_KINDS_MAX:
+                self._sick_kinds.add(job.kind)
         job.error = result.reason
         if counted and (given_up := self._given_up(job, now_ms)):
             reason = f"{given_up}; last: {result.reason}"
@@ -214,12 +227,16 @@ class Order:
             self._paced_ms = max(self._paced_ms, now_ms) + len(batch.jobs) * 1000 / self.rules.rate_per_s
 
     def _take_probe(self, now_ms: int) -> Batch | None:
-        """Different people in turn: one who has not failed yet, then the one whose last probe is longest ago."""
+        """Different people in turn: of a kind that has not failed, else who has not, or whose probe is longest ago."""
         self._call_off()
-        if not self.breaker.may_probe(now_ms):
+        if not (self.breaker.may_probe(now_ms) or self.wants_fresh(now_ms)):
             return None
-        fresh = self.queues.fresh()
-        lane = fresh if fresh and self._probe_fresh else self.queues.next_in_turn()
+        fresh = self.queues.fresh(self._sick_kinds)
+        new_kind = fresh is not None and fresh.ready[0].kind not in self._sick_kinds
+        self._looked_ms = now_ms
+        if not self.breaker.may_probe(now_ms, new_kind=new_kind):
+            return None
+        lane = fresh if fresh and (new_kind or self._probe_fresh) else self.queues.next_in_turn()
         if lane is None:
             return None
         if not lane.ready:

@@ -6,7 +6,7 @@ requeue, a join with a held lane), everything goes to the store and comes back f
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from appliance.deliver.lane import Effect, Held, Job, Joined, Lane, Parted
 
@@ -174,10 +174,13 @@ class Queues:
         self.in_flight_jobs += 1
         return lane.ready.popleft()
 
-    def fresh(self) -> Lane | None:
-        """A lane that may go out now."""
+    def fresh(self, kinds: Container[str]) -> Lane | None:
+        """A lane that may go out now, if there is one with a first job of none of these kinds."""
         while self.runnable and (self.runnable[0].in_flight or not self.runnable[0].ready):
             self.drop_stale()
+        for lane in self.runnable:
+            if lane.ready and not lane.in_flight and lane.ready[0].kind not in kinds:
+                return lane
         return self.runnable[0] if self.runnable else None
 
     def next_in_turn(self) -> Lane | None:

@@ -79,6 +79,8 @@ class Worker:
         progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
         saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
         self.cursor = Cursor(saved.low, saved.ranges, saved.parts)
+        if saved.misconfigured:
+            self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
         self._restore()
         until = stream.cursor.until if stream.cursor else None
         self.feed = Feed(
@@ -169,7 +171,7 @@ class Worker:
         if self.paused or self.ledger.failed or self._held_bytes >= self._held_bytes_max:
             return False
         breaker = self.order.breaker
-        return breaker.closed or self.cursor.recovering or (breaker.may_probe(now_ms) and self.order.wants_fresh)
+        return breaker.closed or self.cursor.recovering or self.order.wants_fresh(now_ms)
 
     def _send(self, now_ms: int) -> bool:
         """Start what may go out. Returns whether unsaved outcomes held something back."""
@@ -276,6 +278,8 @@ class Worker:
         return jobs
 
     def _save(self, transaction: Transaction, progress: Progress) -> None:
+        breaker = self.order.breaker
+        progress.misconfigured = breaker.cause if breaker.state is BreakerState.MISCONFIGURED else ""
         if self.stream.cursor is None:
             transaction.save_progress(self.stream.destination, progress)
         else:

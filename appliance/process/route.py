@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.core.event import Record
+from appliance.core.event import Record, event_name
 
 
 class _Selecting(msgspec.Struct):
@@ -15,15 +15,7 @@ class _Selecting(msgspec.Struct):
     integrations: dict[str, Any] | None = None
 
 
-class _Named(msgspec.Struct):
-    """What a track, page or screen event is called."""
-
-    event: Any = None
-    name: Any = None
-
-
 _SELECTING = msgspec.json.Decoder(_Selecting)
-_NAMED = msgspec.json.Decoder(_Named)
 _EVERYWHERE = b'"integrations":{"All":true}'
 
 
@@ -64,12 +56,3 @@ def matches(record: Record, *, type: str = "", event: str = "", user: str = "") 
     if (type and record.type != type) or (user and user not in (record.user_id, record.anonymous_id)):
         return False
     return not event or fnmatchcase(event_name(record.raw), event)
-
-
-def event_name(raw: bytes) -> str:
-    """The event's `event`, else `name`; "" where it has none."""
-    try:
-        named = _NAMED.decode(raw)
-    except msgspec.DecodeError:
-        return ""
-    return str(named.event or named.name or "")

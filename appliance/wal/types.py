@@ -46,6 +46,8 @@ class Progress(msgspec.Struct, array_like=True):
     """Settled parts of events that are not settled as a whole."""
     read: int = 0
     """Highest sequence taken from the log."""
+    misconfigured: str = ""
+    """Why everybody is refused alike, while that is so: a restart must not have to find out at the cost of letters."""
 
 
 class HeldJob(msgspec.Struct, array_like=True):

@@ -87,3 +87,23 @@ def test_an_open_breaker_takes_a_refusal_as_an_answer_a_misconfigured_one_does_n
         it.aborted(person, "HTTP 401", 2, probe=False)
     assert not it.aborted("a", "HTTP 401", 3, probe=True)
     assert it.state is BreakerState.MISCONFIGURED
+
+
+def test_a_kind_that_has_not_failed_need_not_wait_as_long_as_the_others() -> None:
+    it = breaker(1)
+    it.failed("a", "HTTP 500", 0, probe=False)
+    for _ in range(4):
+        it.probing = True
+        it.failed("a", "HTTP 500", it.next_probe_ms, probe=True)
+    last_ms = it.next_probe_ms - 400
+    assert not it.may_probe(last_ms + 100)
+    assert it.may_probe(last_ms + 100, new_kind=True)
+    assert not it.may_probe(last_ms + 99, new_kind=True)
+
+
+def test_what_a_former_process_found_out_is_not_found_out_again() -> None:
+    it = breaker()
+    it.restore("HTTP 401", 50)
+    assert it.state is BreakerState.MISCONFIGURED
+    assert not it.aborted("a", "HTTP 401", 51, probe=False)
+    assert it.may_probe(51)

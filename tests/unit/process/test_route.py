@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from appliance.core.event import Record
+from appliance.core.event import Record, event_name
 from appliance.process.resolve import IdResolver, lane_of
-from appliance.process.route import event_name, matches, route, selects
+from appliance.process.route import matches, route, selects
 from appliance.wal.log import Block
 
 
