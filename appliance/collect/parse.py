@@ -20,6 +20,8 @@ from appliance.core.event import MESSAGE_ID_SET, REPAIRED, TYPE_SET, Record
 TYPES = {name: name for name in ("identify", "track", "page", "screen", "group", "alias", "merge")}
 REFUSALS_KEPT_MAX = 1_000
 """So many refused events of one body keep their bytes; the others are only counted."""
+EVENTS_MAX = 50_000
+"""A batch of more is refused whole: a packet of a few KB could hold millions of them, each with its own cost."""
 COMMAS_MAX = 400_000
 """A body with more may hold so many tiny elements that a list of them all would cost 100 MB."""
 NUMBER_CHARACTERS_MAX = 1_000
@@ -48,6 +50,7 @@ UNKNOWN_TYPE = INVALID_EVENT._replace(detail=f"its type is none of {', '.join(TY
 NO_ID = Refusal(400, "request neither has anonymousId nor userId")
 EMPTY_BATCH = Refusal(400, "empty batch payload")
 TOO_LARGE = Refusal(413, "request size exceeds max limit")
+TOO_MANY = TOO_LARGE._replace(detail=f"more than {EVENTS_MAX} events in one batch")
 
 
 class Envelope(NamedTuple):
@@ -152,6 +155,8 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed | Non
         return None if body.strip(b" \t\r\n") else refused(INVALID_JSON._replace(detail="the body is empty"), body)
     if not batch.batch:
         return refused(EMPTY_BATCH, body)
+    if len(batch.batch) > EVENTS_MAX:
+        return refused(TOO_MANY, body)
     if sent_at := text_of(bytes(batch.sent_at)):
         envelope = envelope._replace(sent_at=sent_at)
     raws = list(map(bytes, batch.batch))

@@ -47,9 +47,15 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
         if sent_at := parse.text_of(outer.get(b'"sentAt"', b"")):
             envelope = envelope._replace(sent_at=sent_at)
         parsed = parse.take(_events(events, limits), envelope, limits)
+    except _TooMany:
+        return parse.refused(parse.TOO_MANY, body)
     except ValueError as error:
         return parse.refused(parse.INVALID_JSON._replace(detail=str(error)), body)
     return parsed if parsed.records or parsed.refused_count else parse.refused(parse.EMPTY_BATCH, body)
+
+
+class _TooMany(Exception):
+    """More events than a batch may have."""
 
 
 def repaired(text: bytes) -> bytes:
@@ -75,6 +81,8 @@ def _outer(text: bytes, limits: Limits) -> Iterator[tuple[bytes, bytes]]:
 def _events(text: bytes, limits: Limits) -> Iterator[tuple[bytes, int]]:
     """Each event and its repair flag; ValueError where one cannot be repaired."""
     for index, raw in enumerate(json_text.elements(text)):
+        if index == parse.EVENTS_MAX:
+            raise _TooMany
         if parse.is_strict(raw) or json_text.nested_deeper(raw, limits.depth_max):
             yield raw, 0
             continue
