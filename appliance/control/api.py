@@ -32,6 +32,7 @@ from appliance.control import auth, metrics, query
 from appliance.control.actions import Actions, Who
 from appliance.control.audit import AuditTrail, Entry, Gathered
 from appliance.control.health import Health
+from appliance.control.listener import Connection, Listener
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.resources import Resources, json_reply
@@ -125,7 +126,7 @@ class Control:
             started_ms=clock.wall_ms(),
         )
         self._resources, self._actions = Resources(self._parts), Actions(self._parts)
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._token = ""
         self._gathered = Gathered(self._append)
         log.on_audit(self._log_acted)
@@ -148,27 +149,19 @@ class Control:
         """
         self._token = auth.kept_token(self._data)
         host, port = parse_address(self._config.listen)
-        app = self._application()
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls())
-        try:
-            await site.start()
-        except OSError:
-            await self._runner.cleanup()
-            self._runner = None
-            raise
-        port = self._runner.addresses[0][1]
+        listener = Listener(self._application())
+        port = await listener.start(host, port, self._tls())
+        self._listener = listener
         self._write_control_file(host, port)
         return host, port
 
     async def stop(self) -> None:
         """End tails and connections, take the control file away."""
-        if self._runner is not None:
+        if self._listener is not None:
             self._remove_control_file()
             self._parts.tail.close()
-            await self._runner.cleanup()
-            self._runner = None
+            await self._listener.stop()
+            self._listener = None
         await asyncio.to_thread(self._gathered.flush)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -208,6 +201,9 @@ class Control:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Checks who calls, and answers every error as JSON."""
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.began()
         try:
             self._check(request)
             return await handler(request)
@@ -224,6 +220,9 @@ class Control:
             error_id = secrets.token_hex(4)
             _LOG.exception("request_failed", route=request.path, error_id=error_id)
             return _error(500, "internal", f"this is a bug; the log tells more under error id {error_id}")
+        finally:
+            if isinstance(connection, Connection):
+                connection.ended()
 
     def _check(self, request: web.Request) -> None:
         transport = request.transport

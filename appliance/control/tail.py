@@ -22,7 +22,7 @@ from appliance.deliver.outcome import Result
 from appliance.wal.log import DamagedBlock, Log
 
 TICK_S = 0.1
-EVENTS_PER_TICK = 200
+EVENTS_PER_TICK = 100
 READ_BYTES = 256 * 1024
 BEHIND_MAX = 2_000
 """Further behind the log than this, a tail jumps to its end."""

@@ -37,7 +37,7 @@ def track(number: int, user: str = "u1", event: str = "Order Completed", **keys:
 async def dead(room: Room, count: int) -> list[dict[str, Any]]:
     answer = await room.until("/v1/dead", lambda answer: len(answer["dead"]) >= count)
     letters: list[dict[str, Any]] = answer["dead"]
-    return letters
+    return sorted(letters, key=lambda one: str(one["message_id"]))  # different people's may be buried in any order
 
 
 def audited(room: Room) -> list[dict[str, Any]]:
@@ -235,13 +235,14 @@ async def test_dead_letters_are_listed_filtered_and_shown(tmp_path: Path, make_s
             ("DEST:CRM age:<1h", ["m1", "m2", "m4"]),
         ):
             answer = await room.get("/v1/dead", query=query)
-            assert [one["message_id"] for one in answer["dead"]] == ids, query
+            assert sorted(one["message_id"] for one in answer["dead"]) == ids, query
             count = await room.get("/v1/dead/count", query=query)
             assert count["count"] == len(ids), query
         assert (await room.get("/v1/dead/count", query="code:400"))["people"] == 1
         page = await room.get("/v1/dead", limit=2)
         rest = await room.get("/v1/dead", limit=2, after=page["after"])
-        assert [one["message_id"] for one in page["dead"] + rest["dead"]] == ["m1", "m2", "m4"] and rest["after"] == 0
+        assert sorted(one["message_id"] for one in page["dead"] + rest["dead"]) == ["m1", "m2", "m4"]
+        assert len(page["dead"]) == 2 and rest["after"] == 0
         detail = await room.get(f"/v1/dead/{letters[0]['id']}")
         assert detail["payload"]["properties"] == {"n": 1} and detail["original"]["messageId"] == "m1"
         assert "HTTP/1.1 400" in detail["sample"] and detail["person"] == "u:u1"
