@@ -21,7 +21,7 @@ def enforce_backlog(worker: Worker, log: Log, disk_bytes_max: int) -> None:
         return
     if rules.when_full == "block":
         _LOG.error(
-            "backlog_full", destination=name, bytes=backlog.bytes, age_s=backlog.age_ms // 1000,
+            "backlog_filled", destination=name, bytes=backlog.bytes, age_s=backlog.age_ms // 1000,
             kept="everything, until the log's own budget is spent and the collector answers 503",
             advice="mend the destination, or set backlog.when_full = \"skip\"",
         )
