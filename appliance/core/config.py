@@ -183,7 +183,7 @@ class DestinationConfig(_Table, frozen=True, kw_only=True):
     """Most events per second; default: the plug-in's own limit."""
     read_ahead_max: Count = 2_000
     """Events taken from the log and not settled yet."""
-    unsaved_max: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] = 256
+    unsaved_max: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] = 512
     """Outcomes that may wait for the next commit; a crash sends at most these and those in flight again."""
     options: dict[str, Any] = {}
     """The plug-in's own keys, as they stand in the table; its Config checks them. Not a key of the TOML itself."""

@@ -190,7 +190,7 @@ class Worker:
         return False
 
     def _urgent(self, starved: bool) -> bool:
-        return starved or bool(self._loads) or self._decisive or self.ledger.unsaved * 2 >= self.config.unsaved_max
+        return starved or bool(self._loads) or self._decisive or self.ledger.unsaved * 4 >= self.config.unsaved_max * 3
 
     def _effects(self) -> list[Effect]:
         """What the order machine decided since the last time, with the figures kept."""
