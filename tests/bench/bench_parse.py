@@ -1,5 +1,6 @@
 """What the parser and the enrichment cost, without HTTP and log. `python -m tests.bench.bench_parse`."""
 
+import gzip
 import itertools
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def main() -> None:
     batch = b'{"batch":[%b],"sentAt":"2026-11-21T12:00:00.000Z"}' % b",".join(events)
     text = batch.replace(b"Chrome", "Chröme".encode())
     broken = batch.replace(b'"channel":"web"', b'"channel":NaN', 1)
-    packed = __import__("gzip").compress(batch)
+    packed = gzip.compress(batch)
     parsed = parse.parse_batch(batch, ENVELOPE, LIMITS)
     assert parsed is not None and len(parsed.records) == BATCH
     rows: dict[str, Callable[[], object]] = {

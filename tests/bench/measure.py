@@ -35,12 +35,13 @@ def cpu_s(pid: int) -> float:
 
 
 def thread_cpu_s(pid: int) -> dict[str, float]:
-    """CPU seconds by thread name, for saying which thread is the bound."""
+    """CPU seconds by thread, for saying which one is the bound: `main`, the others by name and id."""
     seconds: dict[str, float] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
         fields = rest.split()
-        seconds[name] = seconds.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        label = "main" if task.name == str(pid) else f"{name} {task.name}"
+        seconds[label] = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
     return seconds
 
 
