@@ -59,8 +59,7 @@ def test_every_named_case_gets_its_answer(living: tuple[Appliance, Sink], name: 
     mark = str(zlib.crc32(name.encode()))
     unique = case._replace(body=case.body.replace(b'"case"', f'"{mark}"'.encode()).replace(b'"beside"', f'"b{mark}"'.encode()))
     if case.headers.get("Content-Encoding"):
-        mark, unique = "case", case
-        sink.arrivals().clear()
+        mark, unique = case.headers["Content-Encoding"], case
     reply = send(appliance, unique)
     assert reply.status in case.statuses, reply
     assert case.text in reply.text.lower(), reply
@@ -71,7 +70,7 @@ def test_every_named_case_gets_its_answer(living: tuple[Appliance, Sink], name: 
     if case.kept is not None:
         arrived = next(a for a in sink.wait(
             lambda arrivals: any(a.message_id == mark for a in arrivals), what="not delivered") if a.message_id == mark)
-        json.loads(arrived.body)
+        json.loads(arrived.body, parse_int=str)
         assert case.kept.replace('"case"', f'"{mark}"') in arrived.body.replace('": ', '":').replace(", ", ",")
     if b'"beside"' in case.body and reply.status == 200:
         sink.wait_accepted({f"b{mark}"})

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.judge import Ledger, delays_s, drained, judge
@@ -21,17 +22,15 @@ RICH = {
 
 
 def test_an_event_arrives_unchanged_through_two_appliances_and_in_a_file(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], tmp_path: Path,
 ) -> None:
-    sink, end = make_sink(bodies=True), make_sink(bodies=True)
+    sink, end, out = make_sink(bodies=True), make_sink(bodies=True), tmp_path / "out"
     centre = make_appliance({"destinations": {"hook": webhook(end.url)}})
     edge = make_appliance({"destinations": {
         "hook": webhook(sink.url),
-        "files": {"plugin": "jsonl", "folder": "out"},
-        "centre": {"plugin": "relay", "url": centre.url, "write_key": "file:key"},
+        "files": {"plugin": "jsonl", "folder": str(out)},
+        "centre": {"plugin": "relay", "url": centre.url, "write_key": WRITE_KEY},
     }})
-    edge.folder.mkdir(parents=True)
-    (edge.folder / "key").write_text(WRITE_KEY)
     centre.start()
     edge.start()
     with Wire(edge.port, WRITE_KEY) as wire:
@@ -45,7 +44,7 @@ def test_an_event_arrives_unchanged_through_two_appliances_and_in_a_file(
         assert {"receivedAt", "request_ip", "timestamp", "sentAt"} <= set(body)
         assert [arrival.message_id for arrival in where.arrivals()] == ["not a uuid"]
         assert '"big":12345678901234567890123' in where.accepted()[0].body.replace(" ", "")
-    lines = [line for path in edge.folder.rglob("*.jsonl") for line in path.read_text().splitlines()]
+    lines = [line for path in out.rglob("*.jsonl") for line in path.read_text().splitlines()]
     assert [json.loads(line)["messageId"] for line in lines] == ["not a uuid"]
 
 

@@ -134,8 +134,9 @@ def test_a_spent_budget_survives_a_kill(
     returns_and_drains(appliance, sink, filler, figure)
 
 
+@pytest.mark.parametrize("people", [10, 500], ids=["held", "breaker open"])
 def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, people: int,
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({
@@ -144,9 +145,10 @@ def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
     })
     sink.stop()
     appliance.start()
-    filler = Filler(appliance, seed)
+    filler = Filler(appliance, seed, people)
     for _ in range(300):
-        assert filler.send().status == 200
+        reply = filler.send()
+        assert reply.status == 200, reply
     sink.start()
     newest = {f"m{filler.n - back}" for back in range(20)}
     sink.wait_accepted(newest, timeout_s=30)
@@ -199,7 +201,7 @@ def test_a_disk_filled_by_others_answers_503_survives_a_kill_and_recovers(
     _fill(foreign)
     appliance.kill()
     appliance.start()
-    assert filler.send().status == 503
+    filler.until(503)  # Pages that were free in the file may still take a few.
     foreign.unlink()
     filler.until(200, timeout_s=30)
     returns_and_drains(appliance, sink, filler, figure)

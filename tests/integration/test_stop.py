@@ -30,6 +30,7 @@ def test_sigterm_under_load_leaves_neither_loss_nor_duplicates(
                 stops.append(appliance.stop())
 
     asyncio.run(under_load(crowd(appliance.url, WRITE_KEY, ledger, seed, size=16), stop_often))
+    sink.set_plan(Plan())
     sink.wait(drained(ledger.acknowledged), timeout_s=60, what="acknowledged events missing")
     verdict = judge(ledger.entries, sink.arrivals())
     figure(f"{len(ledger.acknowledged)} acknowledged, stops {[f'{seconds:.1f} s' for _, seconds in stops]}, {verdict}")

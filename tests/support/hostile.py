@@ -135,7 +135,7 @@ def _sizes() -> dict[str, Case]:
         encoding = {"Content-Encoding": name}
         table[f"{name} bomb of zeros"] = Case(packed(name, b"", bytes(1 << 20), 100), (413,), too_big, headers=encoding)
         table[f"{name} bomb of JSON"] = Case(packed(name, b'{"a":"', b"a" * 65_536, 800), (413,), too_big, headers=encoding)
-        table[f"good {name}"] = Case(packed(name, encoded(), b"", 0), (200,), kept='"case"', headers=encoding)
+        table[f"good {name}"] = Case(packed(name, encoded(messageId=name), b"", 0), (200,), kept=f'"{name}"', headers=encoding)
     return table
 
 

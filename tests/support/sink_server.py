@@ -56,13 +56,13 @@ class _Numbered(msgspec.Struct):
 
 
 class Seen(msgspec.Struct, rename="camel"):
-    """What the sink reads of an event."""
+    """What the sink reads of an event, whatever types its fields have."""
 
-    message_id: str = ""
-    anonymous_id: str | int | None = None
-    user_id: str | int | None = None
-    type: str = ""
-    event: str = ""
+    message_id: Any = ""
+    anonymous_id: Any = None
+    user_id: Any = None
+    type: Any = ""
+    event: Any = ""
     properties: msgspec.Raw = msgspec.Raw(b"{}")
     traits: msgspec.Raw = msgspec.Raw(b"{}")
 
@@ -159,7 +159,9 @@ def reset(request: web.BaseRequest) -> None:
 
 def _read(item: bytes) -> Seen:
     try:
-        return msgspec.json.decode(item, type=Seen)
+        seen = msgspec.json.decode(item, type=Seen)
+        seen.message_id, seen.type, seen.event = str(seen.message_id), str(seen.type), str(seen.event)
+        return seen
     except (msgspec.ValidationError, msgspec.DecodeError):
         return Seen(event="unreadable")
 
