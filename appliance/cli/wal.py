@@ -11,9 +11,7 @@ FOLDER = "wal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = (
-        "All three work with and without a running process. Nothing is changed.\nExit code 5: the log is damaged."
-    )
+    parser.epilog = "stats, verify and dump work with and without a running process. Nothing is changed.\nExit code 5: the log is damaged."
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
     stats = commands.add_parser("stats", help="sizes, sequences, ages")
     add_json(stats)
@@ -31,9 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dump.add_argument("--filter", default="", metavar="FILTER", help="only events that match, as for `sternpost tail`")
     dump.add_argument("--after", type=int, default=0, metavar="SEQUENCE", help="only events above this sequence")
 
+    refused = commands.add_parser("refused", help="list input that never became an event, with the reason")
+    refused.epilog = "Needs a running process."
+    refused.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (default: 50)")
+    refused.add_argument("--after", type=int, default=0, metavar="ID", help="only those above this id")
+    add_json(refused)
+
 
 def run(args: argparse.Namespace) -> int:
-    return {"stats": _stats, "verify": _verify, "dump": _dump}[args.action](args)
+    return {"stats": _stats, "verify": _verify, "dump": _dump, "refused": _refused}[args.action](args)
 
 
 def _stats(args: argparse.Namespace) -> int:
@@ -147,3 +151,30 @@ def _dump_offline(folder: Path, from_ms: int, to_ms: int, query: str, after: int
             damaged |= line.startswith(b'{"damaged"')
     sys.stdout.flush()
     return 5 if damaged else 0
+
+
+def _refused(args: argparse.Namespace) -> int:
+    from appliance.cli import client, output, text
+
+    page = client.find(args.data).get("/v1/refused", after=args.after, limit=max(1, args.limit))
+    if args.json:
+        output.print_json(page)
+        return 0
+    if not page["refused"]:
+        print("nothing was refused")
+        return 0
+    rows = [
+        (
+            one["id"],
+            text.moment(one["received_ms"]),
+            text.plain(one["source"]) or "-",
+            text.plain(one["client"]),
+            text.plain(one["reason"], 80),
+            text.plain(one["body"], 60),
+        )
+        for one in page["refused"]
+    ]
+    output.print_table(("ID", "WHEN", "SOURCE", "CLIENT", "REASON", "BEGINS WITH"), rows)
+    if page["after"]:
+        print(f"\nthere are more: --after {page['after']}", file=sys.stderr)
+    return 0
