@@ -12,7 +12,21 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import FolderLocked, SternpostError
 from appliance.wal import verify
 from appliance.wal.log import DamagedBlock, Log, Progress
-from tests.unit.wal.tools import HandClock, as_after_reboot, config, copy_of, ids, job, letter, opened, record, root_page, sequences, spoil, write
+from tests.unit.wal.tools import (
+    HandClock,
+    as_after_reboot,
+    config,
+    copy_of,
+    ids,
+    job,
+    letter,
+    opened,
+    record,
+    root_page,
+    sequences,
+    spoil,
+    write,
+)
 
 PAGE = 4096
 

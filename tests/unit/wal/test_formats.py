@@ -22,14 +22,14 @@ def _numbered(count: int) -> list[Record]:
 
 def test_number_keys_sort_as_their_numbers():
     numbers = [0, 1, 255, 256, 65_535, 1 << 32, (1 << 63) - 1]
-    assert sorted(map(keys.number_key, reversed(numbers))) == [keys.number_key(number) for number in numbers]
+    assert sorted(keys.number_key(number) for number in reversed(numbers)) == [keys.number_key(number) for number in numbers]
     assert [keys.key_number(keys.number_key(number)) for number in numbers] == numbers
 
 
 def test_job_keys_sort_by_sequence_then_part_below_their_lane():
     lane, other = keys.pair_key("crm", "anna"), keys.pair_key("crm", "bert")
     ordered = [keys.job_key(lane, *place) for place in ((1, 0), (1, 1), (2, 0), (256, 0), (256, 300), (1 << 40, 0))]
-    assert sorted(reversed(ordered)) == ordered
+    assert sorted({*ordered}) == ordered
     assert all(key.startswith(lane) and not key.startswith(other) for key in ordered)
     assert lane[:16] == other[:16] == keys.text_key("crm")
 
