@@ -11,7 +11,10 @@ FOLDER = "wal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "stats, verify and dump work with and without a running process. Nothing is changed.\nExit code 5: the log is damaged."
+    parser.epilog = (
+        "stats, verify and dump work without a running process too; they change nothing.\n"
+        "Exit code 5: the log is damaged."
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
     stats = commands.add_parser("stats", help="sizes, sequences, ages")
     add_json(stats)
