@@ -24,6 +24,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 
 
+class _TooMany(Exception):
+    """More events than a batch may have."""
+
+
 def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> Parsed:
     """As `parse.parse_event`, for a body that it could not read."""
     body = body.strip(_SPACE)
@@ -32,7 +36,8 @@ def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> P
     text = repaired(body)
     if not parse.is_strict(text):
         return parse.refused(parse.INVALID_JSON, body)
-    return parse.take_one(text, REPAIRED, type, envelope, limits)
+    parsed = parse.take_one(text, REPAIRED, type, envelope, limits)
+    return parsed if parsed.records else parse.refused(parsed.refused[0][0], body)
 
 
 def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
@@ -52,10 +57,6 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
     except ValueError as error:
         return parse.refused(parse.INVALID_JSON._replace(detail=str(error)), body)
     return parsed if parsed.records or parsed.refused_count else parse.refused(parse.EMPTY_BATCH, body)
-
-
-class _TooMany(Exception):
-    """More events than a batch may have."""
 
 
 def repaired(text: bytes) -> bytes:
