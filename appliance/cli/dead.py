@@ -140,6 +140,9 @@ def _act(process: "Client", args: argparse.Namespace) -> int:
         return 1
     answer = process.post(f"/v1/dead/{args.action}", {"query": query, "ids": args.id, "expect": expected})
     past = {"requeue": "are on their way again", "purge": "deleted"}[args.action]
+    if answer["count"] < expected:
+        left = text.count(expected - answer["count"], "dead letter")
+        print(f"{left} left where they were: their destination does not run", file=sys.stderr)
     return client.printed(args, answer, lambda done: f"{text.count(done['count'], 'dead letter')} {past}")
 
 

@@ -67,7 +67,7 @@ def _add(args: argparse.Namespace) -> int:
         _check_same_file(process, args)
     table = editing.table_text(args.name, args.plugin, args.settings)
     with editing.appended(args.config, args.data, table):
-        changes = process.post("/v1/reload")["changes"] if process else []
+        changes = _taken_over(process, args) if process else []
 
     def words(done: dict[str, Any]) -> str:
         what = f"destination {args.name} added to {args.config}"
@@ -77,6 +77,18 @@ def _add(args: argparse.Namespace) -> int:
 
     answer = {"name": args.name, "file": str(args.config), "running": process is not None, "changes": changes}
     return client.printed(args, answer, words)
+
+
+def _taken_over(process: "Client", args: argparse.Namespace) -> list[str]:
+    """Re-load, and make sure that the destination came with it; what changed, in words."""
+    from appliance.cli.output import CommandError
+
+    changes: list[str] = process.post("/v1/reload")["changes"]
+    known = {one["name"] for one in process.get("/v1/destinations")["destinations"] if one["state"] != "parked"}
+    if args.name not in known and not any(args.name in change for change in changes):
+        theirs = process.get("/v1/overview")["config_file"]
+        raise CommandError(f"the process on {args.data} reads {theirs}, not {args.config}", f"use --config {theirs}", 2)
+    return changes
 
 
 def _check_same_file(process: "Client", args: argparse.Namespace) -> None:

@@ -337,3 +337,37 @@ def test_help_is_instant_and_loads_nothing_heavy(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0 and "usage: sternpost" in done.stdout
         assert not re.search(rf"\| +({heavy})$", done.stderr, re.MULTILINE), arguments
+
+
+def test_an_open_tail_does_not_hold_up_the_stop(make_appliance: MakeAppliance) -> None:
+    appliance = make_appliance()
+    appliance.start()
+    where = ["--config", str(appliance.config_path), "--data", str(appliance.data)]
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "tail", *where],
+        env=appliance.env, cwd=appliance.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        time.sleep(1.0)
+        post(appliance, track(1))
+        assert tail.stdout is not None and "Order Completed" in tail.stdout.readline()
+        code, seconds = appliance.stop()
+        assert code == 0 and seconds < 5
+        assert "has stopped" in tail.communicate(timeout=10)[1] and tail.returncode == 4
+    finally:
+        tail.kill()
+        tail.wait()
+
+
+def test_a_destination_is_not_added_to_a_file_that_nobody_reads(make_appliance: MakeAppliance, tmp_path: Path) -> None:
+    appliance = make_appliance()
+    appliance.start()
+    other = tmp_path / "other.toml"
+    other.write_text('[sources.web]\nwrite_key = "wk_x"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "destinations", "add", "crm", "--plugin", "webhook", "url=http://127.0.0.1:9/",
+         "--config", str(other), "--data", str(appliance.data)],
+        env=appliance.env, cwd=appliance.folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and str(appliance.config_path) in done.stderr
+    assert other.read_text() == '[sources.web]\nwrite_key = "wk_x"\n'
