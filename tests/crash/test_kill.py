@@ -67,11 +67,18 @@ def bad_day(seed: int) -> Plan:
     return Plan(seed=seed, error=0.03, throttle=0.0005, retry_after="1", hang=0.001, hang_s=5.0, reset=0.01)
 
 
-def die_often(appliance: Appliance, outlets: dict[str, Outlet], seed: int, kills: int) -> float:
-    """Start and kill; one in ten dies while it still starts. Leaves a living process; returns the slowest start."""
+def die_often(appliance: Appliance, outlets: dict[str, Outlet], sinks: list[Sink], seed: int, kills: int) -> float:
+    """Start and kill. Of ten lives, one dies while it still starts, one has sinks that are down, two are re-loaded.
+
+    Leaves a living process and sinks that fail no more than usual; returns the slowest start in seconds.
+    """
     draw, slowest_s = random.Random(seed), 0.0
+    usual = [sink.plan for sink in sinks]
     for run in range(1, kills + 2):
         appliance.config["destinations"] = {name: outlet.tables(run) for name, outlet in outlets.items()}
+        down = run <= kills and draw.random() < 0.1
+        for sink, plan in zip(sinks, usual, strict=True):
+            sink.set_plan(Plan(seed=plan.seed + run, error=1.0) if down else plan)
         if run <= kills and draw.random() < 0.1:
             appliance.spawn()
             time.sleep(draw.uniform(0.0, 1.0))
@@ -79,16 +86,21 @@ def die_often(appliance: Appliance, outlets: dict[str, Outlet], seed: int, kills
             continue
         slowest_s = max(slowest_s, appliance.start())
         if run <= kills:
-            time.sleep(draw.uniform(0.1, 2.0))
+            time.sleep(draw.uniform(0.1, 1.0))
+            if draw.random() < 0.2:
+                appliance.reload()
+            time.sleep(draw.uniform(0.0, 1.0))
             appliance.kill()
     return slowest_s
 
 
-def load_and_kill(appliance: Appliance, outlets: dict[str, Outlet], seed: int, kills: int) -> tuple[Ledger, float]:
+def load_and_kill(
+    appliance: Appliance, outlets: dict[str, Outlet], sinks: list[Sink], seed: int, kills: int,
+) -> tuple[Ledger, float]:
     """Clients of every kind during all kills; returns what they sent and the slowest start, with the process alive."""
     ledger, slowest_s = Ledger(), [0.0]
     clients = crowd(appliance.url, WRITE_KEY, ledger, seed, size=24, pause_s=0.15)
-    asyncio.run(under_load(clients, lambda: slowest_s.append(die_often(appliance, outlets, seed, kills))))
+    asyncio.run(under_load(clients, lambda: slowest_s.append(die_often(appliance, outlets, sinks, seed, kills))))
     return ledger, max(slowest_s)
 
 
@@ -109,10 +121,10 @@ def test_kill_9_loses_nothing(
     make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
     tmp_path: Path,
 ) -> None:
-    outlets = {"hook": hook(make_sink(bad_day(seed))), "array": array(make_sink(bad_day(seed + 1))),
-               "files": files(tmp_path / "out")}
+    sinks = [make_sink(bad_day(seed)), make_sink(bad_day(seed + 1))]
+    outlets = {"hook": hook(sinks[0]), "array": array(sinks[1]), "files": files(tmp_path / "out")}
     appliance = make_appliance()
-    ledger, slowest_s = load_and_kill(appliance, outlets, seed, KILLS)
+    ledger, slowest_s = load_and_kill(appliance, outlets, sinks, seed, KILLS)
     verdicts = drain(ledger, outlets, 60.0 + KILLS)
     figure(f"seed {seed}, {KILLS} kills, {len(ledger.acknowledged)} acknowledged of {len(ledger.entries)}, answers "
            f"{dict(ledger.answers)}, ack p99 {percentile(ledger.latencies_s, 0.99) * 1e3:.0f} ms, slowest start "
@@ -133,8 +145,9 @@ def test_kill_9_loses_nothing(
 def test_the_same_harness_convicts_a_build_that_acknowledges_early(
     make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
 ) -> None:
-    outlets, appliance = {"hook": hook(make_sink(bad_day(seed)))}, make_appliance(command=EARLY_ACK)
-    ledger, _ = load_and_kill(appliance, outlets, seed, 5)
+    sink, appliance = make_sink(bad_day(seed)), make_appliance(command=EARLY_ACK)
+    outlets = {"hook": hook(sink)}
+    ledger, _ = load_and_kill(appliance, outlets, [sink], seed, 5)
     lost = drain(ledger, outlets, 10.0)["hook"].lost
     figure(f"seed {seed}, negative control: {len(lost)} of {len(ledger.acknowledged)} acknowledged lost")
     assert lost

@@ -96,6 +96,29 @@ def test_a_declared_oversize_body_is_refused_before_it_is_sent(living: tuple[App
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
+def test_what_is_refused_is_kept_with_its_bytes_and_the_reason(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
+    appliance.start()
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        good = {**GOOD, "messageId": "good"}
+        assert wire.post("/v1/batch", {"batch": [{"type": "track", "event": "Nameless"}, 5, good]}).status == 200
+        assert wire.post("/v1/track", b'{"broken').status == 400
+    sink.wait_accepted({"good"})
+    for _ in range(2):
+        found = appliance.admin("/v1/refused")["refused"]
+        reasons = {item["reason"] for item in found}
+        assert any("anonymousId" in reason for reason in reasons), reasons
+        assert any("Nameless" in item["body"] for item in found)
+        assert any(item["body"] == '{"broken' and "json" in item["reason"] for item in found)
+        assert {item["source"] for item in found} == {"web"}
+        assert len(found) == 3
+        appliance.kill()
+        appliance.start()
+
+
 @contextmanager
 def memory_watched(appliance: Appliance) -> Iterator[Callable[[], int]]:
     """Samples the process's memory; the function tells the highest rise so far, in bytes."""

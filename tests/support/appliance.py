@@ -163,6 +163,14 @@ class Appliance:
             capture_output=True, timeout=timeout_s, check=False,
         )
 
+    def admin(self, path: str, body: Any = None) -> Any:
+        """What the admin API answers: GET, or POST where there is a body."""
+        request = urllib.request.Request(self.control_url + path, None if body is None else json.dumps(body).encode())
+        request.add_header("Authorization", f"Bearer {(self.data / 'admin.token').read_text().strip()}")
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30.0) as reply:
+            return json.loads(reply.read())
+
     def json(self, *arguments: str) -> Any:
         """What a command of the command line prints with `--json`."""
         done = self.sternpost(*arguments, "--json")
