@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = commands.add_parser("export", help="write them as JSON lines, payloads included")
     _add_filter(export)
     export.add_argument("--output", "-o", type=Path, metavar="FILE", help="write to FILE (default: standard output)")
+    add_json(export)  # it prints nothing else; scripts pass it everywhere
 
 
 def run(args: argparse.Namespace) -> int:

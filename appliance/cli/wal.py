@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dump.add_argument("--filter", default="", metavar="FILTER", help="only events that match, as for `sternpost tail`")
     dump.add_argument("--after", type=int, default=0, metavar="SEQUENCE", help="only events above this sequence")
 
+    add_json(dump)  # it prints nothing else; scripts pass it everywhere
     refused = commands.add_parser("refused", help="list input that never became an event, with the reason")
     refused.epilog = "Needs a running process."
     refused.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (default: 50)")
