@@ -50,7 +50,12 @@ class Collector:
     """
 
     def __init__(
-        self, log: Log, config: Config, clock: Clock, metrics: Metrics, health: Callable[[], tuple[int, str]],
+        self,
+        log: Log,
+        config: Config,
+        clock: Clock,
+        metrics: Metrics,
+        health: Callable[[], tuple[int, str]],
         ready: Callable[[], tuple[int, str]],
     ) -> None:
         self._log, self._clock, self._health, self._ready = log, clock, health, ready
@@ -163,7 +168,8 @@ class Collector:
     async def _on_event(self, exchange: Exchange, route: Route) -> Answer:
         body = await self._admitted_body(exchange, route)
         parsed = await self._parsed(
-            len(body), lambda: parse.parse_event(body, route.type, self._envelope(exchange), self._limits),
+            len(body),
+            lambda: parse.parse_event(body, route.type, self._envelope(exchange), self._limits),
             lambda: repair.parse_event(body, route.type, self._envelope(exchange), self._limits),
         )
         return await self._keep(exchange, parsed)
@@ -171,7 +177,8 @@ class Collector:
     async def _on_batch(self, exchange: Exchange, route: Route) -> Answer:
         body = await self._admitted_body(exchange, route)
         parsed = await self._parsed(
-            len(body), lambda: parse.parse_batch(body, self._envelope(exchange), self._limits),
+            len(body),
+            lambda: parse.parse_batch(body, self._envelope(exchange), self._limits),
             lambda: repair.parse_batch(body, self._envelope(exchange), self._limits),
         )
         return await self._keep(exchange, parsed)
@@ -372,7 +379,10 @@ class Collector:
         gauges = Gauges(0, 0, 0, {}, self._meter.bytes)
         if listener is not None:
             gauges = Gauges(
-                listener.open_count, listener.turned_away_total, listener.broken_total, dict(listener.cut_total),
+                listener.open_count,
+                listener.turned_away_total,
+                listener.broken_total,
+                dict(listener.cut_total),
                 self._meter.bytes,
             )
         return figures.readings(list(self._sources.by_name.values()), self._figures, gauges)

@@ -158,8 +158,14 @@ class Listener(web.Server):
     def __call__(self) -> web.RequestHandler:
         """A protocol for a new connection."""
         return Connection(
-            self, loop=self._loop, keepalive_timeout=_FAR_S, access_log=cast(Any, None), auto_decompress=False,
-            lingering_time=LINGER_S, max_line_size=HEAD_LINE_BYTES_MAX, max_field_size=HEAD_LINE_BYTES_MAX,
+            self,
+            loop=self._loop,
+            keepalive_timeout=_FAR_S,
+            access_log=cast(Any, None),
+            auto_decompress=False,
+            lingering_time=LINGER_S,
+            max_line_size=HEAD_LINE_BYTES_MAX,
+            max_field_size=HEAD_LINE_BYTES_MAX,
         )
 
     async def start(self) -> tuple[str, int]:

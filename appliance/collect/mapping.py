@@ -6,7 +6,7 @@ Source: contract/http.md, Routes.
 import base64
 import uuid
 from collections.abc import Iterable
-from email import message_from_bytes
+from email import message_from_string
 from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
@@ -108,15 +108,15 @@ def _place(event: dict[str, Any], path: list[str], value: str) -> None:
 
 def _parts(content_type: str, body: bytes) -> Iterable[tuple[str, Any]]:
     """The fields of a multipart form: text as text, a file with its name, type and content in base64."""
-    boundary = _header(f"Content-Type: {content_type}".encode("utf-8", "surrogateescape")).get_boundary()
+    boundary = _header(f"Content-Type: {content_type}").get_boundary()
     if not boundary:
         raise NoShape("multipart without a boundary")
     sections = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("utf-8", "surrogateescape"), FIELDS_MAX + 2)
-    if len(sections) < 3 or not sections[-1].startswith(b"--"):
+    if len(sections) < 2 or not sections[-1].startswith(b"--"):
         raise NoShape("multipart that is cut off, or has too many parts")
     for section in sections[1:-1]:
         head, blank, content = section.partition(b"\r\n\r\n")
-        header = _header(head.lstrip(b" \t\r\n"))
+        header = _header(head.lstrip(b" \t\r\n").decode(errors="replace"))
         name = header.get_param("name", header="Content-Disposition")
         if not blank or not isinstance(name, str):
             raise NoShape("a part without a name")
@@ -127,8 +127,9 @@ def _parts(content_type: str, body: bytes) -> Iterable[tuple[str, Any]]:
         }  # fmt: skip
 
 
-def _header(head: bytes) -> Message:
-    return message_from_bytes(head + b"\r\n\r\n")
+def _header(head: str) -> Message:
+    """A part's head; browsers write names in plain UTF-8."""
+    return message_from_string(head + "\r\n\r\n")
 
 
 def _plain(text: str) -> str:

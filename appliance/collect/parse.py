@@ -262,9 +262,7 @@ def _take_plain(raws: list[bytes], envelope: Envelope, limits: Limits) -> Parsed
         ):  # fmt: skip
             return None
         records.append(
-            Record(
-                0, source, received_ms, client, head.type, anonymous_id, user_id, message_id, sent_at, 0, raw
-            )
+            Record(0, source, received_ms, client, head.type, anonymous_id, user_id, message_id, sent_at, 0, raw)
         )
     return Parsed(records, [], 0)
 

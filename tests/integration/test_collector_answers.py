@@ -24,7 +24,13 @@ async def test_a_single_event_is_on_disk_when_it_is_answered(tmp_path: Path, typ
         assert (reply.status, reply.text) == (200, "ok")
         assert reply.headers["content-type"].startswith("text/plain")
         (record,) = room.records()
-    assert (record.source, record.type, record.message_id, record.anonymous_id, record.user_id) == ("web", type_, "m1", "a1", "")
+    assert (record.source, record.type, record.message_id, record.anonymous_id, record.user_id) == (
+        "web",
+        type_,
+        "m1",
+        "a1",
+        "",
+    )
     assert (record.client, record.flags, json.loads(record.raw)) == ("127.0.0.1", TYPE_SET, event())
 
 
@@ -70,17 +76,25 @@ async def test_the_body_s_key_counts_only_where_no_other_is_given(tmp_path: Path
 async def test_beacons_bring_their_key_in_the_query(tmp_path: Path, path: str) -> None:
     body = {"batch": [event(type="page")]}
     async with collecting(tmp_path) as room:
-        assert (await room.post(f"{path}?writeKey=wk_proof", body, {"Content-Type": "text/plain"}, key="")).status == 200
+        assert (
+            await room.post(f"{path}?writeKey=wk_proof", body, {"Content-Type": "text/plain"}, key="")
+        ).status == 200
         reply = await room.post(path, body, key="")
         assert (reply.status, reply.text) == (401, "failed to read writekey from query params")
         assert len(room.records()) == 1
 
 
-@pytest.mark.parametrize(("authorization", "words"), [
-    ("", "failed to read writekey from header"), ("Bearer wk_proof", "failed to read writekey from header"),
-    ("Basic %%%", "failed to read writekey from header"), ("Basic Og==", "failed to read writekey from header"),
-    (basic("wk_proo")["Authorization"], "invalid write key"), (basic("wk_proof ")["Authorization"], "invalid write key"),
-])
+@pytest.mark.parametrize(
+    ("authorization", "words"),
+    [
+        ("", "failed to read writekey from header"),
+        ("Bearer wk_proof", "failed to read writekey from header"),
+        ("Basic %%%", "failed to read writekey from header"),
+        ("Basic Og==", "failed to read writekey from header"),
+        (basic("wk_proo")["Authorization"], "invalid write key"),
+        (basic("wk_proof ")["Authorization"], "invalid write key"),
+    ],
+)
 async def test_credentials(tmp_path: Path, authorization: str, words: str) -> None:
     async with collecting(tmp_path) as room:
         headers = {"Authorization": authorization} if authorization else {}
@@ -90,16 +104,21 @@ async def test_credentials(tmp_path: Path, authorization: str, words: str) -> No
         assert (await room.post("/v1/track", event(), {"Authorization": f"basic {password}"}, key="")).status == 200
 
 
-@pytest.mark.parametrize(("path", "body", "status", "words", "kept"), [
-    ("/v1/track", b"", 400, "invalid json", 0), ("/v1/track", b" \n", 400, "invalid json", 0),
-    ("/v1/track", b'{"a', 400, "invalid json", 1), ("/v1/track", b'{"v":"\xff"}', 400, "invalid json", 1),
-    ("/v1/track", b"[]", 400, "event is not a valid rudder event", 1),
-    ("/v1/track", b"{}", 400, "request neither has anonymousId nor userId", 1),
-    ("/v1/batch", b'{"batch":[]}', 400, "empty batch payload", 1),
-    ("/v1/batch", b'{"batch":[{"type":"track","userId":"u"}', 400, "invalid json", 1),
-    ("/v1/track", b"[" * 10_000 + b"]" * 10_000, 400, "invalid json", 1),
-    ("/v1/track", b'{"userId":"u","v":"' + b"x" * 600_000 + b'"}', 413, "request size exceeds max limit", 1),
-])
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words", "kept"),
+    [
+        ("/v1/track", b"", 400, "invalid json", 0),
+        ("/v1/track", b" \n", 400, "invalid json", 0),
+        ("/v1/track", b'{"a', 400, "invalid json", 1),
+        ("/v1/track", b'{"v":"\xff"}', 400, "invalid json", 1),
+        ("/v1/track", b"[]", 400, "event is not a valid rudder event", 1),
+        ("/v1/track", b"{}", 400, "request neither has anonymousId nor userId", 1),
+        ("/v1/batch", b'{"batch":[]}', 400, "empty batch payload", 1),
+        ("/v1/batch", b'{"batch":[{"type":"track","userId":"u"}', 400, "invalid json", 1),
+        ("/v1/track", b"[" * 10_000 + b"]" * 10_000, 400, "invalid json", 1),
+        ("/v1/track", b'{"userId":"u","v":"' + b"x" * 600_000 + b'"}', 413, "request size exceeds max limit", 1),
+    ],
+)
 async def test_refused_bodies_are_told_so_and_kept(
     tmp_path: Path, path: str, body: bytes, status: int, words: str, kept: int
 ) -> None:
@@ -113,8 +132,17 @@ async def test_refused_bodies_are_told_so_and_kept(
 
 
 async def test_bad_events_of_a_batch_are_kept_beside_the_good_ones(tmp_path: Path) -> None:
-    bad: list[Any] = [5, None, [1], "x", {}, event("t", type="nosuch"), event("d", type="track", v=json.loads("[" * 70 + "]" * 70)),
-                      {"type": "track", "event": "no id"}, event("big", type="track", v="x" * 600_000)]
+    bad: list[Any] = [
+        5,
+        None,
+        [1],
+        "x",
+        {},
+        event("t", type="nosuch"),
+        event("d", type="track", v=json.loads("[" * 70 + "]" * 70)),
+        {"type": "track", "event": "no id"},
+        event("big", type="track", v="x" * 600_000),
+    ]
     good = [event(f"g{n}", type="track") for n in range(len(bad))]
     batch = [one for pair in zip(bad, good, strict=True) for one in pair]
     async with collecting(tmp_path) as room:
@@ -141,8 +169,10 @@ async def test_a_batch_of_bad_events_alone_is_200_and_strict_refuses_it(tmp_path
 
 
 async def test_repaired_events_are_flagged_and_counted(tmp_path: Path) -> None:
-    body = (b'{"batch":[{"type":"track","userId":"u","v":[NaN,-Infinity],"big":' + b"7" * 4301 + b"},"
-            b'{"type":"track","userId":"u\\ud83d","x":1.0}, {"type":"track","userId":"w","e":"\\ud83d\\ude00"}]}')
+    body = (
+        b'{"batch":[{"type":"track","userId":"u","v":[NaN,-Infinity],"big":' + b"7" * 4301 + b"},"
+        b'{"type":"track","userId":"u\\ud83d","x":1.0}, {"type":"track","userId":"w","e":"\\ud83d\\ude00"}]}'
+    )
     async with collecting(tmp_path) as room:
         assert (await room.post("/v1/batch", body)).status == 200
         records = room.records()
@@ -196,7 +226,11 @@ async def test_what_stands_at_other_paths(tmp_path: Path) -> None:
         assert json.loads((await room.send("GET", "/version")).text)["name"] == "sternpost"
         assert (await room.send("GET", "/robots.txt")).text == "User-agent: *\nDisallow: /\n"
         head = await room.send("HEAD", "/health")
-        assert (head.status, head.text, head.headers["content-length"]) == (503, "", str(len("the disk budget is spent")))
+        assert (head.status, head.text, head.headers["content-length"]) == (
+            503,
+            "",
+            str(len("the disk budget is spent")),
+        )
         assert (await room.send("GET", "/v1/nosuch")).status == 404
         reply = await room.send("GET", "/v1/track")
         assert (reply.status, reply.headers["allow"]) == (405, "POST, OPTIONS")
@@ -208,7 +242,12 @@ async def test_what_browser_sdks_fetch(tmp_path: Path) -> None:
         for headers, query in ((basic("wk_proof"), ""), ({}, "&writeKey=wk_proof")):
             reply = await room.send("GET", f"/sourceConfig/?p=cdn&v=3{query}", headers=headers, key="")
             found = json.loads(reply.text)["source"]
-            assert (found["name"], found["writeKey"], found["enabled"], found["destinations"]) == ("web", "wk_proof", True, [])
+            assert (found["name"], found["writeKey"], found["enabled"], found["destinations"]) == (
+                "web",
+                "wk_proof",
+                True,
+                [],
+            )
             assert {"id", "config", "dataplanes"} <= set(found)
         assert (await room.send("GET", "/sourceConfig/", key="wk_other")).status == 401
         settings = json.loads((await room.send("GET", "/v1/projects/wk_proof/settings", key="")).text)
@@ -220,7 +259,12 @@ async def test_what_browser_sdks_fetch(tmp_path: Path) -> None:
 async def test_pixels_always_get_their_picture(tmp_path: Path) -> None:
     async with collecting(tmp_path) as room:
         query = urlencode({"writeKey": "wk_proof", "anonymousId": "p1", "event": "Opened", "properties.mail": "m=1&2"})
-        for path in (f"/pixel/v1/track?{query}", "/pixel/v1/track?writeKey=wk_other", "/pixel/v1/page", f"/pixel/v1/page?{query}"):
+        for path in (
+            f"/pixel/v1/track?{query}",
+            "/pixel/v1/track?writeKey=wk_other",
+            "/pixel/v1/page",
+            f"/pixel/v1/page?{query}",
+        ):
             reply = await room.send("GET", path, key="")
             assert (reply.status, reply.headers["content-type"]) == (200, "image/gif")
             assert reply.text.startswith("GIF89a")
@@ -231,16 +275,27 @@ async def test_pixels_always_get_their_picture(tmp_path: Path) -> None:
     assert "wk_proof" not in sent.values()
 
 
-MULTIPART = (b'--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--xx\r\nContent-Disposition: form-data; name="f"; '
-             b'filename="n.bin"\r\nContent-Type: image/x\r\n\r\n\x00\xff\r\n--xx--\r\n')
+MULTIPART = (
+    b'--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--xx\r\nContent-Disposition: form-data; name="f"; '
+    b'filename="n.bin"\r\nContent-Type: image/x\r\n\r\n\x00\xff\r\n--xx--\r\n'
+)
 
 
-@pytest.mark.parametrize(("content_type", "body", "properties"), [
-    ("application/json", b'{"a":1.50,"b":null}', {"a": 1.5, "b": None}), ("application/json", b"[1,2]", {"payload": [1, 2]}),
-    ("text/plain", b'{"a":NaN}', {"a": None}), ("application/x-www-form-urlencoded", b"a=1&b=x+y&b=z", {"a": "1", "b": ["x y", "z"]}),
-    ("application/x-www-form-urlencoded", b'{"a":1}', {"a": 1}),
-    ("multipart/form-data; boundary=xx", MULTIPART, {"a": "1", "f": {"filename": "n.bin", "contentType": "image/x", "content": "AP8="}}),
-])
+@pytest.mark.parametrize(
+    ("content_type", "body", "properties"),
+    [
+        ("application/json", b'{"a":1.50,"b":null}', {"a": 1.5, "b": None}),
+        ("application/json", b"[1,2]", {"payload": [1, 2]}),
+        ("text/plain", b'{"a":NaN}', {"a": None}),
+        ("application/x-www-form-urlencoded", b"a=1&b=x+y&b=z", {"a": "1", "b": ["x y", "z"]}),
+        ("application/x-www-form-urlencoded", b'{"a":1}', {"a": 1}),
+        (
+            "multipart/form-data; boundary=xx",
+            MULTIPART,
+            {"a": "1", "f": {"filename": "n.bin", "contentType": "image/x", "content": "AP8="}},
+        ),
+    ],
+)
 async def test_webhooks_of_any_shape_become_one_track(
     tmp_path: Path, content_type: str, body: bytes, properties: dict[str, Any]
 ) -> None:
@@ -254,9 +309,14 @@ async def test_webhooks_of_any_shape_become_one_track(
     assert json.loads(by_get.raw)["properties"] == {"x": "1"}
 
 
-@pytest.mark.parametrize(("content_type", "body"), [
-    ("application/json", b"{"), ("multipart/form-data", b"x"), ("multipart/form-data; boundary=xx", b"--xx\r\n"),
-])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{"),
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=xx", b"--xx\r\n"),
+    ],
+)
 async def test_webhooks_that_cannot_be_read_are_kept(tmp_path: Path, content_type: str, body: bytes) -> None:
     async with collecting(tmp_path, configured({"web": source(webhook=True)})) as room:
         reply = await room.post("/v1/webhook", body, {"Content-Type": content_type})
@@ -267,16 +327,28 @@ async def test_webhooks_that_cannot_be_read_are_kept(tmp_path: Path, content_typ
 async def test_cors_stands_on_every_answer(tmp_path: Path) -> None:
     origin = {"Origin": "https://shop.example"}
     async with collecting(tmp_path) as room:
-        preflight = await room.send("OPTIONS", "/v1/batch", headers={
-            **origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-retry-count"}, key="")
+        preflight = await room.send(
+            "OPTIONS",
+            "/v1/batch",
+            headers={
+                **origin,
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization,x-retry-count",
+            },
+            key="",
+        )
         assert preflight.status == 200
         assert preflight.headers["access-control-allow-headers"] == "authorization,x-retry-count"
         assert preflight.headers["access-control-allow-methods"] == "GET, POST, HEAD, OPTIONS"
         assert preflight.headers["access-control-max-age"] == "900"
         replies = [
-            await room.post("/v1/track", event(), origin), await room.post("/v1/track", b"{", origin),
-            await room.post("/v1/track", event(), origin, key="wk_other"), await room.post("/nosuch", b"", origin),
-            await room.post("/v1/track", b"x" * 5_000_000, origin), await room.send("GET", "/health", headers=origin), preflight,
+            await room.post("/v1/track", event(), origin),
+            await room.post("/v1/track", b"{", origin),
+            await room.post("/v1/track", event(), origin, key="wk_other"),
+            await room.post("/nosuch", b"", origin),
+            await room.post("/v1/track", b"x" * 5_000_000, origin),
+            await room.send("GET", "/health", headers=origin),
+            preflight,
         ]
         assert [reply.status for reply in replies] == [200, 400, 401, 404, 413, 200, 200]
         for reply in replies:
@@ -303,7 +375,9 @@ async def test_the_client_s_address_is_the_proxy_s_word_only_where_it_is_trusted
         await room.post("/v1/track", event(), told)
         assert [record.client for record in room.records()] == ["127.0.0.1"]
     async with collecting(tmp_path / "2", trusted_proxies=["127.0.0.0/8"]) as room:
-        for number, header in enumerate(("203.0.113.7, 10.0.0.1", "[2001:db8::1]:443", "203.0.113.8:99", "nonsense", "")):
+        for number, header in enumerate(
+            ("203.0.113.7, 10.0.0.1", "[2001:db8::1]:443", "203.0.113.8:99", "nonsense", "")
+        ):
             await room.post("/v1/track", event(str(number)), {"X-Forwarded-For": header} if header else {})
         clients = [record.client for record in room.records()]
     assert clients == ["203.0.113.7", "2001:db8::1", "203.0.113.8", "127.0.0.1", "127.0.0.1"]

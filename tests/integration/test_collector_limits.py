@@ -46,7 +46,8 @@ async def test_slow_clients_are_cut_and_idle_ones_kept_longer(tmp_path: Path) ->
     limits = {"header_timeout_s": 0.4, "body_timeout_s": 0.8, "keepalive_timeout_s": 1.6}
     async with collecting(tmp_path, **limits) as room:
         silent, dripping_head, half_body, idle = await asyncio.gather(
-            dial(room), dial(room, HEAD), dial(room, HEAD + b"Content-Length: 100\r\n\r\n{"), dial(room, whole(BODY)))
+            dial(room), dial(room, HEAD), dial(room, HEAD + b"Content-Length: 100\r\n\r\n{"), dial(room, whole(BODY))
+        )
 
         async def drip(writer: asyncio.StreamWriter) -> None:
             try:
@@ -135,13 +136,22 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
         writer.close()
 
 
-@pytest.mark.parametrize("sent", [
-    b"\x16\x03\x01\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"nonsense\r\n\r\n", b"GET /" + b"a" * 50_000 + b" HTTP/1.1\r\n\r\n",
-    b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000 + b"\r\n", b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-    b"POST /v1/track HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-    HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
-])
-async def test_what_is_no_http_gets_one_plain_line(tmp_path: Path, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET /" + b"a" * 50_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/track HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+)
+async def test_what_is_no_http_gets_one_plain_line(
+    tmp_path: Path, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with collecting(tmp_path, header_timeout_s=1.0) as room:
         reader, _ = await dial(room, sent)
         answer = await asyncio.wait_for(reader.read(), 5)
@@ -194,7 +204,11 @@ async def test_a_spent_budget_is_503_and_nothing_is_half_kept(tmp_path: Path) ->
 
 
 async def test_a_large_or_broken_body_does_not_hold_up_the_small_ones(tmp_path: Path) -> None:
-    heavy = [b'{"batch":[' + b'{"a":[[[1,NaN]]]},' * 200_000 + b"5]}", b"[" * 4_000_000, b'{"batch":[' + b"1," * 2_000_000 + b"1]}"]
+    heavy = [
+        b'{"batch":[' + b'{"a":[[[1,NaN]]]},' * 200_000 + b"5]}",
+        b"[" * 4_000_000,
+        b'{"batch":[' + b"1," * 2_000_000 + b"1]}",
+    ]
     async with collecting(tmp_path) as room:
         worst = 0.0
         work = [asyncio.create_task(room.post("/v1/batch", body)) for body in heavy]
@@ -257,8 +271,28 @@ async def test_a_taken_port_is_an_os_error_and_url_says_what_was_bound(tmp_path:
 
 async def test_tls(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
     async with collecting(tmp_path / "log", tls=TlsConfig(certificate=certificate, key=key)) as room:
         assert room.collector.url.startswith("https://127.0.0.1:")
         trusting = ssl.create_default_context(cafile=str(certificate))
@@ -276,6 +310,7 @@ async def test_our_own_mistake_is_a_fixed_sentence_with_an_id_that_stands_in_the
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with collecting(tmp_path) as room:
+
         def broken() -> tuple[int, str]:
             raise RuntimeError("table users: secret detail")
 

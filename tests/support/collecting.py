@@ -23,10 +23,13 @@ def source(key: str = WRITE_KEY, **options: Any) -> SourceConfig:
     return SourceConfig(write_key=Secret(key), **options)
 
 
-def configured(sources: Mapping[str, SourceConfig] | None = None, wal: WalConfig | None = None, **collect: Any) -> Config:
+def configured(
+    sources: Mapping[str, SourceConfig] | None = None, wal: WalConfig | None = None, **collect: Any
+) -> Config:
     """A configuration on a free port of loopback."""
     return Config(
-        collect=CollectConfig(**{"listen": "127.0.0.1:0", **collect}), wal=wal or WalConfig(),
+        collect=CollectConfig(**{"listen": "127.0.0.1:0", **collect}),
+        wal=wal or WalConfig(),
         sources=dict(sources or {"web": source()}),
     )
 
@@ -53,7 +56,13 @@ class Collecting:
         return int(self.collector.url.rpartition(":")[2])
 
     async def send(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, key: str = WRITE_KEY,
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        key: str = WRITE_KEY,
     ) -> Reply:
         """One request on a connection of its own; bytes go as they are, anything else as JSON."""
         sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -64,7 +73,9 @@ class Collecting:
 
         return await asyncio.to_thread(exchange)
 
-    async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None, *, key: str = WRITE_KEY) -> Reply:
+    async def post(
+        self, path: str, body: Any, headers: Mapping[str, str] | None = None, *, key: str = WRITE_KEY
+    ) -> Reply:
         """See `send`."""
         return await self.send("POST", path, body, headers, key=key)
 
