@@ -17,8 +17,14 @@ from tests.bench.stand import Bench
 from tests.bench.tools import MissingTool
 
 BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
-    "single": collector.single, "batch": collector.batch, "commit": storage.commit, "device": storage.device,
-    "drain": delivery.drain, "latency": delivery.latency, "idle": endurance.idle, "chain": endurance.chain,
+    "single": collector.single,
+    "batch": collector.batch,
+    "commit": storage.commit,
+    "device": storage.device,
+    "drain": delivery.drain,
+    "latency": delivery.latency,
+    "idle": endurance.idle,
+    "chain": endurance.chain,
     "dead": endurance.dead,
 }
 
@@ -26,10 +32,16 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help=f"one of {', '.join(BENCHES)}; repeatable")
+    parser.add_argument(
+        "--only", action="append", choices=BENCHES, metavar="NAME", help=f"one of {', '.join(BENCHES)}; repeatable"
+    )
     parser.add_argument("--quick", action="store_true", help="short loads: for trying the bench, not for figures")
-    parser.add_argument("--seconds", type=float, help="duration of the long benches, chain and dead (default 600; 20 with --quick)")
-    parser.add_argument("--out", type=Path, help="where the list goes (default build/bench.json; with --quick build/bench-quick.json)")
+    parser.add_argument(
+        "--seconds", type=float, help="duration of the long benches, chain and dead (default 600; 20 with --quick)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the list goes (default build/bench.json; with --quick build/bench-quick.json)"
+    )
     options = parser.parse_args(arguments)
     out = options.out or (figures.FILE.with_name("bench-quick.json") if options.quick else figures.FILE)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -25,12 +25,14 @@ async def run(url: str, bodies: list[bytes], concurrency: int) -> dict[str, floa
     queue: Iterator[bytes] = iter(bodies)
     connector = aiohttp.TCPConnector(limit=concurrency)
     async with aiohttp.ClientSession(connector=connector) as session:
+
         async def work() -> None:
             for body in queue:
                 async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as reply:
                     await reply.read()
                     assert reply.status == 200
                 ends.append(time.monotonic())
+
         cpu_s = time.process_time()
         await asyncio.gather(*(work() for _ in range(concurrency)))
         cpu_s = time.process_time() - cpu_s

@@ -84,8 +84,10 @@ def main(times: int) -> None:
             print(f"append of {size}, {at_once} at once: {us:.2f} us CPU per event, {commits:.3f} commits per append")
         for size, saves in ((100, False), (100, True), (1, True)):
             p50, p99, plain, ratio = asyncio.run(_commits(folder / f"commit-{size}-{saves}", times, size, saves))
-            print(f"commit of {size}{' with progress' if saves else ''}: p50 {p50:.3f} ms, p99 {p99:.3f} ms, "
-                  f"{p50 / plain:.2f} x append + fdatasync ({plain:.3f} ms); device bytes per event byte {ratio:.3f}")
+            print(
+                f"commit of {size}{' with progress' if saves else ''}: p50 {p50:.3f} ms, p99 {p99:.3f} ms, "
+                f"{p50 / plain:.2f} x append + fdatasync ({plain:.3f} ms); device bytes per event byte {ratio:.3f}"
+            )
         print(f"start with {times * 20} events in single blocks: {_start_s(folder / 'cpu-1-64') * 1000:.0f} ms")
 
 

@@ -29,8 +29,13 @@ class Cost(NamedTuple):
         return self.cpu_s / max(1, self.requests) * 1e6
 
     def plus(self, cpu: Cpu, load: Load) -> "Cost":
-        return Cost(self.cpu_s + cpu.seconds, self.requests + load.requests, self.failed + load.failed,
-                    max(self.p99_ms, load.p99_ms), cpu.shares())
+        return Cost(
+            self.cpu_s + cpu.seconds,
+            self.requests + load.requests,
+            self.failed + load.failed,
+            max(self.p99_ms, load.p99_ms),
+            cpu.shares(),
+        )
 
 
 NOTHING = Cost(0.0, 0, 0, 0.0, "")

@@ -13,8 +13,16 @@ SEED = 20_261_121
 MESSAGE_HOLE, PERSON_HOLE = "@message-id@", "@anonymous-id@"
 
 _PAGES = ("/", "/pricing", "/docs/install", "/shop/cameras", "/shop/cart", "/blog/2026/edge-boxes", "/account/devices")
-_EVENTS = ("Product Viewed", "Product Added", "Checkout Started", "Order Completed", "Camera Motion", "Door Opened",
-           "Search Performed", "Video Played")
+_EVENTS = (
+    "Product Viewed",
+    "Product Added",
+    "Checkout Started",
+    "Order Completed",
+    "Camera Motion",
+    "Door Opened",
+    "Search Performed",
+    "Video Played",
+)
 _AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1",
@@ -53,23 +61,42 @@ class Corpus:
 
     def _event(self) -> dict[str, Any]:
         rng = self._random
-        second = f"2026-11-21T{rng.randrange(24):02}:{rng.randrange(60):02}:{rng.randrange(60):02}.{rng.randrange(1000):03}Z"
+        second = (
+            f"2026-11-21T{rng.randrange(24):02}:{rng.randrange(60):02}:{rng.randrange(60):02}.{rng.randrange(1000):03}Z"
+        )
         event: dict[str, Any] = {
-            "type": "track", "event": rng.choice(_EVENTS), "channel": "web", "messageId": MESSAGE_HOLE,
-            "originalTimestamp": second, "sentAt": second, "anonymousId": PERSON_HOLE,
+            "type": "track",
+            "event": rng.choice(_EVENTS),
+            "channel": "web",
+            "messageId": MESSAGE_HOLE,
+            "originalTimestamp": second,
+            "sentAt": second,
+            "anonymousId": PERSON_HOLE,
             "userId": f"user-{rng.randrange(10**7)}" if rng.random() < 0.4 else "",
             "context": {
-                "traits": {}, "sessionId": rng.randrange(10**12, 2 * 10**12), "locale": rng.choice(("en-US", "de-DE", "pt-BR")),
-                "app": {"name": "RudderLabs JavaScript SDK", "namespace": "com.rudderlabs.javascript", "version": "3.34.1"},
+                "traits": {},
+                "sessionId": rng.randrange(10**12, 2 * 10**12),
+                "locale": rng.choice(("en-US", "de-DE", "pt-BR")),
+                "app": {
+                    "name": "RudderLabs JavaScript SDK",
+                    "namespace": "com.rudderlabs.javascript",
+                    "version": "3.34.1",
+                },
                 "library": {"name": "RudderLabs JavaScript SDK", "version": "3.34.1"},
-                "userAgent": rng.choice(_AGENTS), "screen": {"width": 1920, "height": 1080, "density": 1},
-                "page": {"path": (path := rng.choice(_PAGES)), "url": f"https://shop.example.test{path}?ref={rng.getrandbits(40):x}",
-                         "title": f"{rng.choice(_WORDS).title()} shop"},
+                "userAgent": rng.choice(_AGENTS),
+                "screen": {"width": 1920, "height": 1080, "density": 1},
+                "page": {
+                    "path": (path := rng.choice(_PAGES)),
+                    "url": f"https://shop.example.test{path}?ref={rng.getrandbits(40):x}",
+                    "title": f"{rng.choice(_WORDS).title()} shop",
+                },
             },
             "integrations": {"All": True},
         }
         event["properties"] = {
-            "order_id": f"{rng.getrandbits(64):016x}", "price": round(rng.uniform(1, 900), 2), "currency": "EUR",
+            "order_id": f"{rng.getrandbits(64):016x}",
+            "price": round(rng.uniform(1, 900), 2),
+            "currency": "EUR",
             "note": " ".join(rng.choices(_WORDS, k=rng.randrange(3, 12))),
         }
         return event

@@ -15,8 +15,13 @@ def drain(bench: Bench) -> list[Figure]:
     """The log is filled while the destination is disabled; then its rate is that of the middle 80 % of the events."""
     events = bench.count(40_000)
     with nginx(bench.folder) as sink:
-        hook = {"plugin": "webhook", "url": f"{sink.url}/events", "in_flight_max": CONCURRENCY, "enabled": False,
-                "start": "oldest"}
+        hook = {
+            "plugin": "webhook",
+            "url": f"{sink.url}/events",
+            "in_flight_max": CONCURRENCY,
+            "enabled": False,
+            "start": "oldest",
+        }
         before = _bare(sink, bench.count(40_000))
         with bench.appliance("drain", {"hook": hook}) as appliance:
             bench.load(appliance.url, events=events, batch=100, people=PEOPLE)
@@ -27,10 +32,14 @@ def drain(bench: Bench) -> list[Figure]:
                 ours = _rate(sink, events)
         after = _bare(sink, bench.count(40_000))
     bare = (before["rate_per_s"] + after["rate_per_s"]) / 2
-    note = (f"{ours:,.0f}/s against {bare:,.0f}/s, {CONCURRENCY} at a time; {cpu.seconds / events * 1e6:.0f} us CPU per event against "
-            f"{before['cpu_s_per_event'] * 1e6:.0f} us; threads: {cpu.shares()}")
+    note = (
+        f"{ours:,.0f}/s against {bare:,.0f}/s, {CONCURRENCY} at a time; {cpu.seconds / events * 1e6:.0f} us CPU per event against "
+        f"{before['cpu_s_per_event'] * 1e6:.0f} us; threads: {cpu.shares()}"
+    )
     return [
-        at_least(f"ordered delivery, {PEOPLE:,} people: rate against a bare aiohttp client loop", ours / bare, "x", 0.7, note),
+        at_least(
+            f"ordered delivery, {PEOPLE:,} people: rate against a bare aiohttp client loop", ours / bare, "x", 0.7, note
+        ),
         reported("ordered delivery: events per second", ours, "1/s"),
         reported("bare aiohttp client loop (uvloop): events per second", bare, "1/s"),
     ]
@@ -39,9 +48,14 @@ def drain(bench: Bench) -> list[Figure]:
 def latency(bench: Bench) -> list[Figure]:
     """From the client's 200 to the arrival at the sink, at 500 single posts per second."""
     seconds = bench.seconds(30)
-    with bench.sink("latency") as sink, bench.appliance("latency", {"hook": {"plugin": "webhook", "url": sink.url}}) as appliance:
+    with (
+        bench.sink("latency") as sink,
+        bench.appliance("latency", {"hook": {"plugin": "webhook", "url": sink.url}}) as appliance,
+    ):
         record = bench.folder / "latency-sent.txt"
-        sent = bench.load(appliance.url, events=int(500 * seconds), rate=500, connections=64, people=PEOPLE, record=record)
+        sent = bench.load(
+            appliance.url, events=int(500 * seconds), rate=500, connections=64, people=PEOPLE, record=record
+        )
         acknowledged = {line.split()[0]: float(line.split()[2]) for line in record.read_text().splitlines()}
         wait_until(lambda: len(sink.arrivals()) >= len(acknowledged), timeout_s=60, what="delivering the rest")
         arrivals = sink.arrivals()
@@ -55,7 +69,9 @@ def latency(bench: Bench) -> list[Figure]:
 
 
 def _bare(sink: Nginx, events: int) -> dict[str, float]:
-    return finish(module("bare_client", "--url", f"{sink.url}/events", "--events", str(events), "--concurrency", str(CONCURRENCY)))
+    return finish(
+        module("bare_client", "--url", f"{sink.url}/events", "--events", str(events), "--concurrency", str(CONCURRENCY))
+    )
 
 
 def _rate(sink: Nginx, events: int) -> float:

@@ -18,7 +18,10 @@ RATE = 1_500
 def idle(bench: Bench) -> list[Figure]:
     """100,000 events delivered to a webhook and a file, then nothing to do."""
     events, watch_s = bench.count(100_000), bench.seconds(60)
-    with nginx(bench.folder) as sink, bench.appliance("idle", _both(f"{sink.url}/events", bench.folder / "idle-out")) as appliance:
+    with (
+        nginx(bench.folder) as sink,
+        bench.appliance("idle", _both(f"{sink.url}/events", bench.folder / "idle-out")) as appliance,
+    ):
         before = sink.requests()
         bench.load(appliance.url, events=events, batch=100)
         wait_until(lambda: sink.requests() - before >= events, timeout_s=300, what="delivering 100,000 events")
@@ -26,13 +29,24 @@ def idle(bench: Bench) -> list[Figure]:
         with Cpu(appliance.pid) as cpu:
             time.sleep(watch_s)
         memory = memory_of(appliance)
-    parts = (f"heap and stacks {memory.anonymous / MIB:.1f}, program and libraries {memory.other_files / MIB:.1f}, the log's mapped "
-             f"pages {memory.log_map / MIB:.1f} MiB")
+    parts = (
+        f"heap and stacks {memory.anonymous / MIB:.1f}, program and libraries {memory.other_files / MIB:.1f}, the log's mapped "
+        f"pages {memory.log_map / MIB:.1f} MiB"
+    )
     return [
-        at_most(f"idle after {events:,} events: CPU", cpu.seconds / cpu.elapsed_s * 100, "% of a core", 0.5,
-                f"over {watch_s:.0f} s; resolution 10 ms"),
+        at_most(
+            f"idle after {events:,} events: CPU",
+            cpu.seconds / cpu.elapsed_s * 100,
+            "% of a core",
+            0.5,
+            f"over {watch_s:.0f} s; resolution 10 ms",
+        ),
         at_most(f"idle after {events:,} events: resident memory", memory.resident / MIB, "MiB", 100, parts),
-        reported(f"idle after {events:,} events: resident without the log's map", (memory.resident - memory.log_map) / MIB, "MiB"),
+        reported(
+            f"idle after {events:,} events: resident without the log's map",
+            (memory.resident - memory.log_map) / MIB,
+            "MiB",
+        ),
     ]
 
 
@@ -40,7 +54,11 @@ def chain(bench: Bench) -> list[Figure]:
     """Single posts at a fixed rate, to a webhook and a file, each with its own lag: from the client's 200 to arrival."""
     seconds, out = bench.long_s, bench.folder / "chain-out"
     record = bench.folder / "chain-sent.txt"
-    with bench.sink("chain") as sink, bench.appliance("chain", _both(sink.url, out)) as appliance, Follower(out) as follower:
+    with (
+        bench.sink("chain") as sink,
+        bench.appliance("chain", _both(sink.url, out)) as appliance,
+        Follower(out) as follower,
+    ):
         with Cpu(appliance.pid) as cpu:
             loading = bench.loading(appliance.url, events=int(RATE * seconds), rate=RATE, connections=64, record=record)
             sent = finish(loading)
@@ -52,7 +70,9 @@ def chain(bench: Bench) -> list[Figure]:
     figures = _lag(f"{name}: webhook", acknowledged, at_hook) + _lag(f"{name}: jsonl", acknowledged, follower.seen)
     return [
         *figures,
-        reported(f"{name}: collector p99", sent["p99_ms"], "ms", f"p50 {sent['p50_ms']:.1f}, highest {sent['max_ms']:.0f} ms"),
+        reported(
+            f"{name}: collector p99", sent["p99_ms"], "ms", f"p50 {sent['p50_ms']:.1f}, highest {sent['max_ms']:.0f} ms"
+        ),
         at_most(f"{name}: requests not answered 200", sent["failed"], "", 0),
         reported(f"{name}: CPU", cpu.seconds / cpu.elapsed_s * 100, "% of a core", f"threads: {cpu.shares()}"),
     ]
@@ -77,8 +97,10 @@ def dead(bench: Bench) -> list[Figure]:
             delivered = (sink.requests() - before) / (time.monotonic() - began_s)
     load = parse_wrk(text)
     name = f"full load for {bench.long_s:.0f} s, one destination dead"
-    note = (f"idle {base / MIB:.1f}, highest {highest / MIB:.1f} MiB, the log's mapped pages and program files not counted; "
-            f"{load.requests:,} requests, {load.failed:,} of them not answered 200")
+    note = (
+        f"idle {base / MIB:.1f}, highest {highest / MIB:.1f} MiB, the log's mapped pages and program files not counted; "
+        f"{load.requests:,} requests, {load.failed:,} of them not answered 200"
+    )
     return [
         at_most(f"{name}: memory over idle", (highest - base) / MIB, "MiB", 200, note),
         reported(f"{name}: requests per second", (load.requests - load.failed) / load.seconds, "1/s"),
@@ -116,7 +138,7 @@ class Follower:
         self._offsets[path] = self._offsets.get(path, 0) + len(whole)
         for line in whole.splitlines():
             start = line.index(b'"messageId":"') + 13
-            self.seen.setdefault(line[start:line.index(b'"', start)].decode(), now_s)
+            self.seen.setdefault(line[start : line.index(b'"', start)].decode(), now_s)
 
 
 def _both(url: str, folder: Path) -> dict[str, Any]:

@@ -49,8 +49,15 @@ def save(figures: list[Figure], path: Path = FILE) -> None:
 def table(figures: list[Figure]) -> str:
     """The figures as text for people."""
     rows = [("figure", "value", "goal", "")]
-    rows += [(f.name, f"{f.value:,.4g} {f.unit}".strip() if abs(f.value) < 1000 else f"{f.value:,.0f} {f.unit}".strip(),
-              f.goal or "", {True: "met", False: "MISSED", None: ""}[f.met]) for f in figures]
+    rows += [
+        (
+            f.name,
+            f"{f.value:,.4g} {f.unit}".strip() if abs(f.value) < 1000 else f"{f.value:,.0f} {f.unit}".strip(),
+            f.goal or "",
+            {True: "met", False: "MISSED", None: ""}[f.met],
+        )
+        for f in figures
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     notes = [f"  {f.name}: {f.note}" for f in figures if f.note]

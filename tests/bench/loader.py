@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
             return
         head = bytes(self._buffer[:head_end]).lower()
         at = head.find(b"\r\ncontent-length:")
-        size = int(head[at + 17:].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        size = int(head[at + 17 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(self._buffer) < head_end + 4 + size:
             return
         self._buffer.clear()
@@ -77,8 +77,10 @@ class Loader:
         url = urlsplit(options.url)
         self.address = (url.hostname or "127.0.0.1", url.port or 80)
         path = b"/v1/batch" if options.batch > 1 else b"/v1/track"
-        self.head = (b"POST %b HTTP/1.1\r\nHost: %b\r\nAuthorization: %b\r\nContent-Type: application/json\r\n"
-                     b"Content-Length: %%d\r\n\r\n" % (path, url.netloc.encode(), AUTHORIZATION.encode()))
+        self.head = (
+            b"POST %b HTTP/1.1\r\nHost: %b\r\nAuthorization: %b\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %%d\r\n\r\n" % (path, url.netloc.encode(), AUTHORIZATION.encode())
+        )
 
     async def run(self) -> dict[str, Any]:
         """Send everything and wait for every answer."""
@@ -146,9 +148,14 @@ class Loader:
     def _report(self, seconds: float) -> dict[str, Any]:
         ordered = sorted(self.latencies_ms)
         return {
-            "requests": self.answers, "events": self.made * self.options.batch, "event_bytes": self.event_bytes,
-            "failed": self.failed, "seconds": seconds, "p50_ms": ordered[len(ordered) // 2],
-            "p99_ms": ordered[int(len(ordered) * 0.99)], "max_ms": ordered[-1],
+            "requests": self.answers,
+            "events": self.made * self.options.batch,
+            "event_bytes": self.event_bytes,
+            "failed": self.failed,
+            "seconds": seconds,
+            "p50_ms": ordered[len(ordered) // 2],
+            "p99_ms": ordered[int(len(ordered) * 0.99)],
+            "max_ms": ordered[-1],
         }
 
 

@@ -88,4 +88,6 @@ class Cpu:
     def shares(self) -> str:
         """Which thread spent how much, as text; threads that ended inside the block are missing."""
         busy = sorted(self.by_thread.items(), key=lambda item: -item[1])
-        return ", ".join(f"{name} {spent / self.elapsed_s:.0%}" for name, spent in busy if spent >= 0.01 * self.elapsed_s)
+        return ", ".join(
+            f"{name} {spent / self.elapsed_s:.0%}" for name, spent in busy if spent >= 0.01 * self.elapsed_s
+        )

@@ -31,7 +31,7 @@ class Receiver(asyncio.Protocol):
         while (end := self._end()) > 0:
             at = self._buffer.find(_KEY, 0, end)
             start = at + len(_KEY)
-            message_id = self._buffer[start:self._buffer.index(b'"', start)].decode() if at >= 0 else "?"
+            message_id = self._buffer[start : self._buffer.index(b'"', start)].decode() if at >= 0 else "?"
             self._record.write(f"{message_id} {time.monotonic():.6f}\n")
             self._transport.write(_ANSWER)
             del self._buffer[:end]
@@ -46,7 +46,7 @@ class Receiver(asyncio.Protocol):
         if at < 0:
             end = self._buffer.find(b"\r\n0\r\n\r\n", head_end)
             return end + 7 if end >= 0 else 0
-        size = int(head[at + 17:].split(b"\r\n", 1)[0])
+        size = int(head[at + 17 :].split(b"\r\n", 1)[0])
         end = head_end + 4 + size
         return end if end <= len(self._buffer) else 0
 
@@ -54,7 +54,9 @@ class Receiver(asyncio.Protocol):
 async def serve(port: int, path: str) -> None:
     """Serve until the process is ended."""
     with open(path, "w", buffering=1 << 16, encoding="ascii") as record:
-        server = await asyncio.get_running_loop().create_server(lambda: Receiver(record), "127.0.0.1", port, backlog=1024)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Receiver(record), "127.0.0.1", port, backlog=1024
+        )
         print("listening", flush=True)
         async with server:
             while True:

@@ -40,7 +40,11 @@ class Bench:
 
     @contextlib.contextmanager
     def appliance(
-        self, name: str, destinations: dict[str, Any] | None = None, *, command: tuple[str, ...] = PYTHON,
+        self,
+        name: str,
+        destinations: dict[str, Any] | None = None,
+        *,
+        command: tuple[str, ...] = PYTHON,
         tables: dict[str, Any] | None = None,
     ) -> Iterator[Appliance]:
         """The process with shipped defaults on a fresh data folder; stopped with the block."""

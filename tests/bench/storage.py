@@ -31,8 +31,10 @@ def commit(bench: Bench) -> list[Figure]:
         run = asyncio.run(_commits(bench.folder / f"commit{batch}", batch, bench.count(1_000)))
         name = f"commit of {batch} event{'s' * (batch > 1)}"
         p50, stored, raw = (percentile(values, 0.5) for values in (run.ours, run.stored, run.raw))
-        note = (f"append until durable {p50:.3f} ms, the transaction alone {run.transaction_p50_ms:.3f} ms; append + fdatasync of the "
-                f"{run.stored_bytes:,.0f} stored bytes {stored:.3f} ms, of the {run.raw_bytes:,.0f} raw bytes {raw:.3f} ms; {len(run.ours)} turns")
+        note = (
+            f"append until durable {p50:.3f} ms, the transaction alone {run.transaction_p50_ms:.3f} ms; append + fdatasync of the "
+            f"{run.stored_bytes:,.0f} stored bytes {stored:.3f} ms, of the {run.raw_bytes:,.0f} raw bytes {raw:.3f} ms; {len(run.ours)} turns"
+        )
         ratio = f"{name}: latency p50 against append + fdatasync of the same bytes"
         figures += [
             at_most(ratio, p50 / stored, "x", 2.0, note) if batch > 1 else reported(ratio, p50 / stored, "x", note),
@@ -58,11 +60,16 @@ def device(bench: Bench) -> list[Figure]:
                 time.sleep(1.0)
                 written = device_bytes(appliance.pid) - written
         ratio = written / sent["event_bytes"]
-        note = (f"{written:,} bytes for {sent['event_bytes']:,} of events; {collected / sent['event_bytes']:.3f} until the last answer, "
-                "the rest is progress")
+        note = (
+            f"{written:,} bytes for {sent['event_bytes']:,} of events; {collected / sent['event_bytes']:.3f} until the last answer, "
+            "the rest is progress"
+        )
         name = f"device bytes per event byte, batches of {BATCH}"
-        figures.append(at_most(name, ratio, "", 0.9, note) if connections == 1
-                       else reported(f"{name}, {connections} connections", ratio, "", note))
+        figures.append(
+            at_most(name, ratio, "", 0.9, note)
+            if connections == 1
+            else reported(f"{name}, {connections} connections", ratio, "", note)
+        )
     return figures
 
 
@@ -123,4 +130,6 @@ class Plain:
 
 
 def _record(message_id: str, raw: bytes) -> Record:
-    return Record(0, "web", time.time_ns() // 1_000_000, "127.0.0.1", "track", message_id[:8], "", message_id, "", 0, raw)
+    return Record(
+        0, "web", time.time_ns() // 1_000_000, "127.0.0.1", "track", message_id[:8], "", message_id, "", 0, raw
+    )

@@ -107,8 +107,18 @@ def wrk_running(url: str, script: Path, *, seconds: float, connections: int) -> 
     program = shutil.which("wrk")
     if not program:
         raise MissingTool("wrk is not installed (Debian package: wrk)")
-    command = [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "30s",
-               "-s", str(script), url]
+    command = [
+        program,
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--latency",
+        "--timeout",
+        "30s",
+        "-s",
+        str(script),
+        url,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield process
@@ -144,7 +154,9 @@ def lua(folder: Path, *, batch: int = 0, people: int = 1_000) -> Path:
     path.write_text(
         f"local authorization = {_lua(AUTHORIZATION.encode())}\nlocal size = {batch}\n"
         f"local people = {{{','.join(_lua(person.encode()) for person in corpus.people)}}}\n"
-        f"local templates = {{\n{rows}\n}}\n" + (HERE / "post.lua").read_text(encoding="utf-8"), encoding="utf-8")
+        f"local templates = {{\n{rows}\n}}\n" + (HERE / "post.lua").read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
     return path
 
 

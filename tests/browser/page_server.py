@@ -6,7 +6,18 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CLIENTS = HERE.parent / "integration" / "clients"
-SDK = CLIENTS / "node_modules" / "@rudderstack" / "analytics-js" / "dist" / "npm" / "modern" / "bundled" / "umd" / "index.js"
+SDK = (
+    CLIENTS
+    / "node_modules"
+    / "@rudderstack"
+    / "analytics-js"
+    / "dist"
+    / "npm"
+    / "modern"
+    / "bundled"
+    / "umd"
+    / "index.js"
+)
 FILES = {
     "/": (HERE / "page.html", "text/html; charset=utf-8"),
     "/page.js": (HERE / "page.js", "text/javascript; charset=utf-8"),

@@ -25,7 +25,11 @@ ROUTES = {"single": "/v1/track", "batch": "/v1/batch", "beacon": "/beacon/v1/bat
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("mode", "rapid"), [("single", 500), ("batch", 500), ("beacon", 60)])
 def test_the_browser_sdk_sends_all_of_it_once_in_order_unchanged(
-    mode: str, rapid: int, make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], tmp_path: Path,
+    mode: str,
+    rapid: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    tmp_path: Path,
 ) -> None:
     require(installed() is not None, "Chromium (Debian package: chromium)")
     require(SDK.exists(), "the npm clients (npm ci)")
@@ -35,7 +39,9 @@ def test_the_browser_sdk_sends_all_of_it_once_in_order_unchanged(
     with Recorder("127.0.0.1", appliance.port) as recorder, PageServer() as page:
         query = urlencode({"collector": recorder.url, "writeKey": WRITE_KEY, "mode": mode, "rapid": rapid})
         with open_page(f"{page.url}/?{query}", tmp_path) as log:
-            sent = wait_until_sent(recorder, 5 + rapid, lambda: f"{page.reports[-3:]}\n{log.read_text()[-2000:]}\n{appliance.tail()}")
+            sent = wait_until_sent(
+                recorder, 5 + rapid, lambda: f"{page.reports[-3:]}\n{log.read_text()[-2000:]}\n{appliance.tail()}"
+            )
             arrivals = sink.wait_accepted({event.message_id for event in sent}, timeout_s=60.0)
     problems = [text for text in page.reports if not text.startswith("calls:") and "reserved keyword" not in text]
     assert problems == []

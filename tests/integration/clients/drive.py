@@ -17,7 +17,10 @@ def main(package: str, url: str, write_key: str, scenario_path: str) -> int:
     sdk: Any = importlib.import_module(f"{package}.analytics")
     errors: list[str] = []
     client = sdk.Client(
-        write_key, host=url, gzip=package == "rudderstack", max_retries=3,
+        write_key,
+        host=url,
+        gzip=package == "rudderstack",
+        max_retries=3,
         on_error=lambda error, items: errors.append(f"{len(items)} items: {error!r}"),
     )
     calls = play(client, scenario)

@@ -52,12 +52,22 @@ def sent_events(exchanges: list[Exchange]) -> list[Sent]:
         if exchange.method != "POST" or exchange.status != 200:
             continue
         route = exchange.path.rsplit("/", 1)[1]
-        body = msgspec.json.decode(exchange.payload, type=_Batch) if route == "batch" else _Batch([msgspec.Raw(exchange.payload)])
+        body = (
+            msgspec.json.decode(exchange.payload, type=_Batch)
+            if route == "batch"
+            else _Batch([msgspec.Raw(exchange.payload)])
+        )
         for item in body.batch:
             raw = bytes(item)
             head = msgspec.json.decode(raw, type=_Head)
-            sent = Sent(head.message_id, head.anonymous_id or head.user_id or "", raw, "" if route == "batch" else route,
-                        body.sent_at, exchange)
+            sent = Sent(
+                head.message_id,
+                head.anonymous_id or head.user_id or "",
+                raw,
+                "" if route == "batch" else route,
+                body.sent_at,
+                exchange,
+            )
             events.setdefault(head.message_id, sent)
     return list(events.values())
 
@@ -122,8 +132,10 @@ def _assert_context(before: bytes, after: bytes) -> None:
 
 def _pairs(raw: bytes) -> Any:
     """JSON as nested lists of pairs, numbers as they are written: equality sees order, types and every digit."""
+
     def number(kind: str) -> Any:
         return lambda text: (kind, text)
+
     return json.loads(raw, object_pairs_hook=list, parse_int=number("int"), parse_float=number("float"))
 
 
@@ -134,7 +146,9 @@ def _assert_times(event: Sent, before: dict[str, Any], after: dict[str, Any]) ->
         expected_ms = _instant_ms(before["timestamp"])
     else:
         sent_at = before.get("sentAt") or event.batch_sent_at
-        expected_ms = _instant_ms(after["receivedAt"]) - (_instant_ms(sent_at) - _instant_ms(before["originalTimestamp"]))
+        expected_ms = _instant_ms(after["receivedAt"]) - (
+            _instant_ms(sent_at) - _instant_ms(before["originalTimestamp"])
+        )
     assert abs(_instant_ms(after["timestamp"]) - expected_ms) <= 1
 
 

@@ -55,7 +55,9 @@ class Exchange:
         """The request's body with its content encoding undone."""
         encoding = self.request.headers.get("content-encoding", "").lower()
         undo: dict[str, Callable[[bytes], bytes]] = {
-            "": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress,
+            "": bytes,
+            "gzip": gzip.decompress,
+            "deflate": zlib.decompress,
             "zstd": lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body),
         }
         return undo[encoding](self.request.body)
@@ -103,7 +105,7 @@ class _Parser:
                 break
             if size == 0:
                 return bytes(body), at
-            body += self._buffer[line_end + 2:line_end + 2 + size]
+            body += self._buffer[line_end + 2 : line_end + 2 + size]
         return b"", None
 
 

@@ -8,9 +8,13 @@ import pytest
 from tests.integration.clients import judge
 from tests.integration.clients.recorder import Exchange, Message
 
-RAW = ('{"messageId": "m1", "anonymousId": "a", "type": "track", "originalTimestamp": "2026-11-21T10:00:00.000Z",'
-       ' "properties": {"big": 123456789012345678901, "e": 1e-7, "": null, "s": "\\u00e9"}, "context": {"locale": "x"}}')
-ENRICHMENT = ', "receivedAt":"2026-11-21T10:00:01.500Z","request_ip":"127.0.0.1","timestamp":"2026-11-21T10:00:00.500Z"}'
+RAW = (
+    '{"messageId": "m1", "anonymousId": "a", "type": "track", "originalTimestamp": "2026-11-21T10:00:00.000Z",'
+    ' "properties": {"big": 123456789012345678901, "e": 1e-7, "": null, "s": "\\u00e9"}, "context": {"locale": "x"}}'
+)
+ENRICHMENT = (
+    ', "receivedAt":"2026-11-21T10:00:01.500Z","request_ip":"127.0.0.1","timestamp":"2026-11-21T10:00:00.500Z"}'
+)
 DELIVERED = RAW.replace('{"locale": "x"}', '{"locale": "x","ip":"127.0.0.1"}')[:-1] + ENRICHMENT
 
 
@@ -29,12 +33,20 @@ def test_the_same_event_with_its_enrichment_passes() -> None:
     judge.assert_unchanged(event, DELIVERED)
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("123456789012345678901", "123456789012345680000"), ("1e-7", "1E-7"), ("\\u00e9", "é"), ('"": null, ', ""),
-    ('"locale": "x"', '"locale": "y"'), ('"timestamp":"2026-11-21T10:00:00.500Z"', '"timestamp":"2026-11-21T10:00:00.000Z"'),
-    ('"messageId": "m1", "anonymousId": "a"', '"anonymousId": "a", "messageId": "m1"'), ('"ip":"127.0.0.1"', '"ip":"10.0.0.1"'),
-    ('"request_ip"', '"surprise":1,"request_ip"'),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("123456789012345678901", "123456789012345680000"),
+        ("1e-7", "1E-7"),
+        ("\\u00e9", "é"),
+        ('"": null, ', ""),
+        ('"locale": "x"', '"locale": "y"'),
+        ('"timestamp":"2026-11-21T10:00:00.500Z"', '"timestamp":"2026-11-21T10:00:00.000Z"'),
+        ('"messageId": "m1", "anonymousId": "a"', '"anonymousId": "a", "messageId": "m1"'),
+        ('"ip":"127.0.0.1"', '"ip":"10.0.0.1"'),
+        ('"request_ip"', '"surprise":1,"request_ip"'),
+    ],
+)
 def test_any_change_is_found(old: str, new: str) -> None:
     assert old in DELIVERED
     [event] = judge.sent_events([exchange(RAW, asked=0, answered=1)])
@@ -42,15 +54,26 @@ def test_any_change_is_found(old: str, new: str) -> None:
         judge.assert_unchanged(event, DELIVERED.replace(old, new, 1))
 
 
-@pytest.mark.parametrize(("order", "good"), [
-    ("abcd", True), ("acbd", True), ("bacd", False), ("abdc", False), ("cabd", True), ("dabc", False),
-])
+@pytest.mark.parametrize(
+    ("order", "good"),
+    [
+        ("abcd", True),
+        ("acbd", True),
+        ("bacd", False),
+        ("abdc", False),
+        ("cabd", True),
+        ("dabc", False),
+    ],
+)
 def test_order_is_that_of_batches_and_of_answers(order: str, good: bool) -> None:
     """`a, b` is one batch; `c` overlaps with it; `d` was asked after both were answered."""
-    sent = judge.sent_events([
-        exchange(*named("a", "b"), asked=0, answered=2), exchange(*named("c"), asked=1, answered=3),
-        exchange(*named("d"), asked=4, answered=5),
-    ])
+    sent = judge.sent_events(
+        [
+            exchange(*named("a", "b"), asked=0, answered=2),
+            exchange(*named("c"), asked=1, answered=3),
+            exchange(*named("d"), asked=4, answered=5),
+        ]
+    )
     if good:
         judge.assert_in_order(sent, list(order))
     else:

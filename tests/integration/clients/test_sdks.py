@@ -22,15 +22,22 @@ TYPES = {"identify", "track", "page", "screen", "group", "alias"}
 PYTHON, NODE = (sys.executable, str(HERE / "drive.py")), ("node", str(HERE / "drive.mjs"))
 
 
-@pytest.mark.parametrize(("driver", "sdk", "sequential"), [
-    pytest.param(PYTHON, "rudderstack", True, id="rudder-sdk-python"),
-    pytest.param(PYTHON, "segment", True, id="segment-analytics-python"),
-    pytest.param(NODE, "rudderstack", True, id="rudder-sdk-node", marks=pytest.mark.node),
-    pytest.param(NODE, "segment", False, id="segment-analytics-node", marks=pytest.mark.node),
-])
+@pytest.mark.parametrize(
+    ("driver", "sdk", "sequential"),
+    [
+        pytest.param(PYTHON, "rudderstack", True, id="rudder-sdk-python"),
+        pytest.param(PYTHON, "segment", True, id="segment-analytics-python"),
+        pytest.param(NODE, "rudderstack", True, id="rudder-sdk-node", marks=pytest.mark.node),
+        pytest.param(NODE, "segment", False, id="segment-analytics-node", marks=pytest.mark.node),
+    ],
+)
 def test_a_server_sdk_sends_all_of_it_once_in_order_unchanged(
-    driver: tuple[str, str], sdk: str, sequential: bool, make_appliance: Callable[..., Appliance],
-    make_sink: Callable[..., Sink], tmp_path: Path,
+    driver: tuple[str, str],
+    sdk: str,
+    sequential: bool,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    tmp_path: Path,
 ) -> None:
     if driver is NODE:
         require(shutil.which("node") is not None, "node (Debian packages: nodejs, npm)")
