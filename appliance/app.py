@@ -17,7 +17,7 @@ import uvloop
 
 from appliance.collect.collector import Collector
 from appliance.control.api import Control
-from appliance.core import logs, settings
+from appliance.core import logs, memory, settings
 from appliance.core.clock import SystemClock
 from appliance.core.config import Config, SourceConfig
 from appliance.core.errors import ConfigError, LogFailed
@@ -31,6 +31,7 @@ from appliance.process.resolve import IdResolver
 from appliance.wal.log import Log
 
 EXIT_LOG_FAILED = 5
+TIDY_S = 5.0
 Ready = Callable[[Config, tuple[str, int]], None]
 _LOG = logs.logger("app")
 
@@ -53,6 +54,7 @@ class App:
         self.data, self.version, self.collect_url = data, _version(), ""
         self._config_path = config_path
         self._control_listens = False
+        memory.limit_arenas()
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._loaded = settings.load_or_default(config_path, data)
         logs.setup(self.config.logs.level, self.config.logs.format)
@@ -61,8 +63,8 @@ class App:
         self._start_faults: list[str] = []
         self._clock, self._metrics = SystemClock(), Metrics()
         self._log = Log.open(data / "wal", self.config.wal, self._clock, null_store=null_store)
-        pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max)
-        self._dispatcher = Dispatcher(self._log, pipeline, self._clock, self.config, data / "paused.json")
+        self._pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max)
+        self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
         self._collector = Collector(self._log, self.config, self._clock, self._metrics, self._health, self._readiness)
         self._control = Control(
             log=self._log, dispatcher=self._dispatcher, collector=self._collector, host=self, clock=self._clock,
@@ -106,6 +108,7 @@ class App:
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._log.start(loop)
+        loop.call_later(TIDY_S, self._tidy, loop, 0, 0)
         await asyncio.to_thread(self._dispatcher.start, self._bound)
         await self._start_listeners()
         _LOG.info("started", version=self.version, collect=self.collect_url, control=self.config.control.listen)
@@ -126,6 +129,16 @@ class App:
                 self._control_listens = True
             except OSError as error:
                 self._start_faults.append(_not_listening("admin API", self.config.control.listen, error))
+
+    def _tidy(self, loop: asyncio.AbstractEventLoop, seen: int, tidied: int) -> None:
+        """Once the log has not grown for a while, caches are worth less than the memory they take."""
+        last = self._log.last_sequence
+        if last == seen != tidied:
+            self._log.forget_cached()
+            self._pipeline.forget_cached()
+            memory.release()
+            tidied = last
+        loop.call_later(TIDY_S, self._tidy, loop, last, tidied)
 
     async def _stop(self) -> None:
         """In the order of the events' way, so that each part empties into the next."""

@@ -106,7 +106,7 @@ class WalConfig(_Table, frozen=True, kw_only=True):
     """Refused input is kept this long."""
     held_bytes_max: Bytes = 512 * MIB
     """Budget of one destination's held queues; at it the destination stops reading."""
-    cache_bytes_max: Bytes = 16 * MIB
+    cache_bytes_max: Bytes = 8 * MIB
     """Decoded blocks shared by all destinations."""
 
 

@@ -67,6 +67,12 @@ class Pipeline:
         shared = self._work_out(Block(record.sequence, record.sequence, [record]))
         return shared.lanes[0], shared.events[0]
 
+    def forget_cached(self) -> None:
+        """Drop what was worked out; it is worked out again when somebody asks. Any thread."""
+        with self._lock:
+            self._cache.clear()
+            self._cached_bytes = 0
+
     def _share(self, block: Block) -> _Shared:
         with self._lock:
             shared = self._cache.get(block.first_sequence)

@@ -170,6 +170,10 @@ class Log:
         self._inbox.submit(item)
         return item.future
 
+    def forget_cached(self) -> None:
+        """Drop decoded blocks from memory; they are read again when somebody asks. Any thread."""
+        self._state.cache.clear()
+
     @property
     def failed(self) -> LogFailed | None:
         """Why the log is at its end; None while it works."""

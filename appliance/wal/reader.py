@@ -48,6 +48,13 @@ class Cache:
                 self._bytes -= self._blocks.popitem(last=False)[1][1]
 
 
+    def clear(self) -> None:
+        """Forget all blocks."""
+        with self._lock:
+            self._blocks.clear()
+            self._bytes = 0
+
+
 class _Stored:
     """One block as copied out: either from the cache or as bytes."""
 
