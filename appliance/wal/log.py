@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from appliance.core import memory
 from appliance.core.clock import Clock
 from appliance.core.config import WalConfig
 from appliance.core.errors import LogFailed
@@ -171,8 +172,9 @@ class Log:
         return item.future
 
     def forget_cached(self) -> None:
-        """Drop decoded blocks from memory; they are read again when somebody asks. Any thread."""
+        """Drop decoded blocks and the map's pages from memory; they come back when somebody asks. Any thread."""
         self._state.cache.clear()
+        memory.unmap(Path(self._env.path()).resolve() / "data.mdb")
 
     @property
     def failed(self) -> LogFailed | None:
