@@ -98,17 +98,11 @@ class Collector:
         return self._listener.address if self._listener is not None else ("", 0)
 
     def apply(self, config: Config) -> None:
-        """Take sources, limits and trusted proxies of a new configuration; no connection ends. On the loop.
+        """Take the sources of a new configuration; no connection ends. On the loop.
 
-        The address and TLS need a restart.
+        Everything in `[collect]` needs a restart.
         """
         self._sources.apply(config.sources)
-        self._config = config.collect
-        self._limits = Limits(self._config.event_bytes_max, self._config.depth_max)
-        self._meter.bytes_max = self._config.pending_bytes_max
-        if self._listener is not None:
-            self._listener.config = self._config
-            self._listener.proxies = admission.Proxies(self._config.trusted_proxies)
 
     def status(self) -> list[SourceStatus]:
         """Every configured source; any thread."""
@@ -293,7 +287,8 @@ class Collector:
 
     def _envelope(self, exchange: Exchange) -> Envelope:
         assert exchange.source is not None
-        return Envelope(exchange.source.name, exchange.received_ms, exchange.client, exchange.header("SentAt"))
+        envelope = Envelope(exchange.source.name, exchange.received_ms, exchange.client)
+        return envelope.sent(sent_at) if (sent_at := exchange.header("SentAt")) else envelope
 
     async def _parsed(self, size: int, first: Callable[[], Parsed | None], second: Callable[[], Parsed]) -> Parsed:
         """By the first parser, and where that cannot read it by the second."""

@@ -16,14 +16,14 @@ class Exchange:
 
     def __init__(self, request: web.BaseRequest, connection: Connection, share: Share, now_ms: int) -> None:
         self.request, self.connection, self.share, self.received_ms = request, connection, share, now_ms
-        self.path, _, self.query = request.raw_path.partition("?")
+        self.path, _, self.query = _text(request.raw_path).partition("?")
         if not self.path.startswith("/"):
             self.path = request.path
         self.source: Source | None = None
 
     def header(self, name: str) -> str:
         """A header's value, or ""."""
-        return self.request.headers.get(name, "")
+        return _text(self.request.headers.get(name, ""))
 
     @property
     def client(self) -> str:
@@ -44,3 +44,8 @@ class Refuse(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
         self.answer = answer
+
+
+def _text(given: str) -> str:
+    """What aiohttp read of a head, as text that can be written again: bytes that are no UTF-8 become U+FFFD."""
+    return given if given.isascii() else given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -63,8 +63,8 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came; on an idle connection they begin a head."""
-        if self.stage == "idle":
+        """Bytes came; on an idle connection they begin a head. Called with none when aiohttp resumes reading."""
+        if data and self.stage == "idle":
             self.begin("head", self._listener.config.header_timeout_s)
         super().data_received(data)
 

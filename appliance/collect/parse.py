@@ -22,6 +22,7 @@ REFUSALS_KEPT_MAX = 1_000
 """So many refused events of one body keep their bytes; the others are only counted."""
 EVENTS_MAX = 50_000
 """A batch of more is refused whole: a packet of a few KB could hold millions of them, each with its own cost."""
+SENT_AT_CHARACTERS_MAX = 64
 COMMAS_MAX = 400_000
 """A body with more may hold so many tiny elements that a list of them all would cost 100 MB."""
 NUMBER_CHARACTERS_MAX = 1_000
@@ -62,6 +63,10 @@ class Envelope(NamedTuple):
     """The client's address."""
     sent_at: str = ""
     """The `SentAt` header; a batch's own `sentAt` wins over it."""
+
+    def sent(self, at: str) -> "Envelope":
+        """The same with this time, where it can be one; every record of the batch will carry it, so it is short."""
+        return self._replace(sent_at=at) if 0 < len(at) <= SENT_AT_CHARACTERS_MAX else self
 
 
 class Limits(NamedTuple):
@@ -157,8 +162,7 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed | Non
         return refused(EMPTY_BATCH, body)
     if len(batch.batch) > EVENTS_MAX:
         return refused(TOO_MANY, body)
-    if sent_at := text_of(bytes(batch.sent_at)):
-        envelope = envelope._replace(sent_at=sent_at)
+    envelope = envelope.sent(text_of(bytes(batch.sent_at)))
     raws = list(map(bytes, batch.batch))
     parsed = _take_plain(raws, envelope, limits) if _is_plain(body) else None
     return parsed or take([(raw, 0) for raw in raws], envelope, limits)

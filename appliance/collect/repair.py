@@ -49,8 +49,7 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
         events = outer.get(b'"batch"', b"null")
         if events[:1] != b"[":
             return parse.refused(parse.EMPTY_BATCH, body)
-        if sent_at := parse.text_of(outer.get(b'"sentAt"', b"")):
-            envelope = envelope._replace(sent_at=sent_at)
+        envelope = envelope.sent(parse.text_of(outer.get(b'"sentAt"', b"")))
         parsed = parse.take(_events(events, limits), envelope, limits)
     except _TooMany:
         return parse.refused(parse.TOO_MANY, body)

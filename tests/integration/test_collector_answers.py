@@ -1,5 +1,6 @@
 """The contract's routes and answers, on a real listener with a real log: words, statuses, and what is on disk by then."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -391,6 +392,48 @@ async def test_sent_at_stands_in_the_header_or_the_batch(tmp_path: Path) -> None
         await room.post("/v1/batch", {"batch": [event("3", type="page")], "sentAt": "2026-03-03T00:00:00.000Z"}, header)
         sent = [record.sent_at for record in room.records()]
     assert sent == [header["SentAt"], header["SentAt"], "2026-03-03T00:00:00.000Z"]
+
+
+async def test_a_time_that_is_none_is_not_carried_by_every_event(tmp_path: Path) -> None:
+    batch = {"batch": [event("1", type="page")], "sentAt": "x" * 1000}
+    async with collecting(tmp_path) as room:
+        await room.post("/v1/batch", batch, {"SentAt": "y" * 1000})
+        await room.post("/v1/track", b'{"userId":"u","v":NaN}', {"SentAt": "2026\xff"})
+        assert [record.sent_at for record in room.records()] == ["", "2026\ufffd"]
+
+
+async def test_bytes_in_the_head_that_are_no_text_harm_nobody(tmp_path: Path) -> None:
+    head = b"Host: x\r\nAuthorization: " + basic("wk_proof")["Authorization"].encode() + b"\r\n"
+    strange = b"\xff\xc3\xa4\xed\xa0\x80"
+    asked = [
+        b"GET /pixel/v1/page?anonymousId=" + strange + b" HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET /v1/webhook?a" + strange + b"=%FF" + strange + b" HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET /v1/projects/" + strange + b"/settings HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET /sourceConfig/?writeKey=" + strange + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS /" + strange + b" HTTP/1.1\r\nOrigin: " + strange + b"\r\nHost: x\r\n\r\n",
+    ]
+    for name in (
+        b"SentAt",
+        b"Origin",
+        b"X-Forwarded-For",
+        b"Content-Type",
+        b"Content-Encoding",
+        b"AnonymousId",
+        b"Expect",
+        b"Host",
+    ):
+        body = b'{"userId":"u"}'
+        lines = head + name + b": " + strange + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+        asked += [b"POST /v1/track HTTP/1.1\r\n" + lines + body, b"POST /v1/webhook HTTP/1.1\r\n" + lines + body]
+    async with collecting(tmp_path, configured({"web": source(webhook=True)}), trusted_proxies=["127.0.0.1"]) as room:
+        for request in asked:
+            reader, writer = await asyncio.open_connection("127.0.0.1", room.port)
+            writer.write(request)
+            status = (await asyncio.wait_for(reader.readline(), 2)).split()[1]
+            assert status in (b"200", b"400", b"401", b"404", b"415"), request
+            writer.close()
+        assert (await room.post("/v1/track", event("after"))).status == 200
+        assert room.records()[-1].message_id == "after"
 
 
 async def test_encodings(tmp_path: Path) -> None:
