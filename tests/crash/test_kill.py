@@ -95,7 +95,11 @@ def die_often(appliance: Appliance, outlets: dict[str, Outlet], sinks: list[Sink
 
 
 def load_and_kill(
-    appliance: Appliance, outlets: dict[str, Outlet], sinks: list[Sink], seed: int, kills: int,
+    appliance: Appliance,
+    outlets: dict[str, Outlet],
+    sinks: list[Sink],
+    seed: int,
+    kills: int,
 ) -> tuple[Ledger, float]:
     """Clients of every kind during all kills; returns what they sent and the slowest start, with the process alive."""
     ledger, slowest_s = Ledger(), [0.0]
@@ -118,7 +122,10 @@ def drain(ledger: Ledger, outlets: dict[str, Outlet], timeout_s: float) -> dict[
 @pytest.mark.crash
 @pytest.mark.timeout(180 + 12 * KILLS)
 def test_kill_9_loses_nothing(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
     tmp_path: Path,
 ) -> None:
     sinks = [make_sink(bad_day(seed)), make_sink(bad_day(seed + 1))]
@@ -126,9 +133,12 @@ def test_kill_9_loses_nothing(
     appliance = make_appliance()
     ledger, slowest_s = load_and_kill(appliance, outlets, sinks, seed, KILLS)
     verdicts = drain(ledger, outlets, 60.0 + KILLS)
-    figure(f"seed {seed}, {KILLS} kills, {len(ledger.acknowledged)} acknowledged of {len(ledger.entries)}, answers "
-           f"{dict(ledger.answers)}, ack p99 {percentile(ledger.latencies_s, 0.99) * 1e3:.0f} ms, slowest start "
-           f"{slowest_s:.2f} s; " + "; ".join(f"{name} (bound {outlets[name].repeats_max}): {verdict}" for name, verdict in verdicts.items()))
+    figure(
+        f"seed {seed}, {KILLS} kills, {len(ledger.acknowledged)} acknowledged of {len(ledger.entries)}, answers "
+        f"{dict(ledger.answers)}, ack p99 {percentile(ledger.latencies_s, 0.99) * 1e3:.0f} ms, slowest start "
+        f"{slowest_s:.2f} s; "
+        + "; ".join(f"{name} (bound {outlets[name].repeats_max}): {verdict}" for name, verdict in verdicts.items())
+    )
     assert set(ledger.answers) <= {0, 200, 503}
     assert len(ledger.acknowledged) > 20 * KILLS, "hardly any load: the test would prove nothing"
     for name, verdict in verdicts.items():
@@ -143,7 +153,10 @@ def test_kill_9_loses_nothing(
 @pytest.mark.crash
 @pytest.mark.timeout(180)
 def test_the_same_harness_convicts_a_build_that_acknowledges_early(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink, appliance = make_sink(bad_day(seed)), make_appliance(command=EARLY_ACK)
     outlets = {"hook": hook(sink)}

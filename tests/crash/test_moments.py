@@ -47,7 +47,10 @@ def dead(appliance: Appliance) -> Counter[str]:
 
 
 def test_killed_while_held_queues_drain(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink, appliance, ledger, draw = make_sink(Plan(error=1.0)), make_appliance(), Ledger(), random.Random(seed)
     start(appliance, sink)
@@ -70,12 +73,19 @@ def test_killed_while_held_queues_drain(
 
 
 def test_killed_while_dead_letters_are_made_each_is_made_once(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     draw = random.Random(seed)
     keys = [(f"p{person}", n) for n in range(60) for person in range(30)]
     poison = {f"{person}:{n}" for person, n in draw.sample(keys, 300)}
-    sink, appliance, ledger = make_sink(Plan(fail_ids=dict.fromkeys(poison, 400), delay_s=0.005)), make_appliance(), Ledger()
+    sink, appliance, ledger = (
+        make_sink(Plan(fail_ids=dict.fromkeys(poison, 400), delay_s=0.005)),
+        make_appliance(),
+        Ledger(),
+    )
     start(appliance, sink)
     send(appliance, ledger, keys, draw)
     for _ in range(10):
@@ -95,7 +105,9 @@ def test_killed_while_dead_letters_are_made_each_is_made_once(
 
 
 def test_killed_while_dead_letters_are_requeued_none_is_lost(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
 ) -> None:
     sink, appliance, ledger, draw = make_sink(Plan(status=400)), make_appliance(), Ledger(), random.Random(seed)
     start(appliance, sink)
@@ -121,7 +133,9 @@ def test_killed_while_dead_letters_are_requeued_none_is_lost(
 
 
 def test_a_pause_survives_a_kill(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
 ) -> None:
     sink, appliance, ledger, draw = make_sink(), make_appliance(), Ledger(), random.Random(seed)
     start(appliance, sink)

@@ -21,7 +21,13 @@ def post(sink: Sink, body: object, run: int = 0) -> tuple[int, str | None]:
 
 
 def event(number: int, name: str = "Viewed", person: str = "p1") -> dict[str, object]:
-    return {"type": "track", "event": name, "anonymousId": person, "messageId": f"m{number}", "properties": {"n": number}}
+    return {
+        "type": "track",
+        "event": name,
+        "anonymousId": person,
+        "messageId": f"m{number}",
+        "properties": {"n": number},
+    }
 
 
 def test_arrivals_keep_order_run_and_ids(make_sink: Callable[..., Sink]) -> None:
@@ -31,8 +37,13 @@ def test_arrivals_keep_order_run_and_ids(make_sink: Callable[..., Sink]) -> None
     post(sink, {"batch": [event(4)], "sentAt": "x"})
     post(sink, {"type": "identify", "userId": 5, "messageId": "m5", "traits": {"n": 5, "name": "ü"}})
     rows = [(a.run, a.request, a.person, a.n, a.message_id) for a in sink.arrivals()]
-    assert rows == [(0, 1, "p1", 1, "m1"), (7, 2, "p1", 2, "m2"), (7, 2, "p2", 3, "m3"), (0, 3, "p1", 4, "m4"),
-                    (0, 4, "5", 5, "m5")]
+    assert rows == [
+        (0, 1, "p1", 1, "m1"),
+        (7, 2, "p1", 2, "m2"),
+        (7, 2, "p2", 3, "m3"),
+        (0, 3, "p1", 4, "m4"),
+        (0, 4, "5", 5, "m5"),
+    ]
     assert json.loads(sink.arrivals()[-1].body)["traits"]["name"] == "ü"
 
 
@@ -48,7 +59,11 @@ def test_failures_come_as_planned(make_sink: Callable[..., Sink]) -> None:
     with pytest.raises(TimeoutError):
         post(sink, event(1))
     sink.set_plan(Plan(fail_events={"Bad": 400}, fail_ids={"m9": 503}))
-    assert [post(sink, event(1, "Bad"))[0], post(sink, [event(2), event(9)])[0], post(sink, event(3))[0]] == [400, 503, 200]
+    assert [post(sink, event(1, "Bad"))[0], post(sink, [event(2), event(9)])[0], post(sink, event(3))[0]] == [
+        400,
+        503,
+        200,
+    ]
     sink.stop()
     with pytest.raises(ConnectionRefusedError):
         post(sink, event(1))

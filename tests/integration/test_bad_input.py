@@ -57,7 +57,9 @@ def send(appliance: Appliance, case: Case) -> Reply:
 def test_every_named_case_gets_its_answer(living: tuple[Appliance, Sink], name: str) -> None:
     (appliance, sink), case = living, CASES[name]
     mark = str(zlib.crc32(name.encode()))
-    unique = case._replace(body=case.body.replace(b'"case"', f'"{mark}"'.encode()).replace(b'"beside"', f'"b{mark}"'.encode()))
+    unique = case._replace(
+        body=case.body.replace(b'"case"', f'"{mark}"'.encode()).replace(b'"beside"', f'"b{mark}"'.encode())
+    )
     if case.headers.get("Content-Encoding"):
         mark, unique = case.headers["Content-Encoding"], case
     reply = send(appliance, unique)
@@ -68,8 +70,11 @@ def test_every_named_case_gets_its_answer(living: tuple[Appliance, Sink], name: 
         assert "\n" not in reply.text.strip()
         assert "Traceback" not in reply.text
     if case.kept is not None:
-        arrived = next(a for a in sink.wait(
-            lambda arrivals: any(a.message_id == mark for a in arrivals), what="not delivered") if a.message_id == mark)
+        arrived = next(
+            a
+            for a in sink.wait(lambda arrivals: any(a.message_id == mark for a in arrivals), what="not delivered")
+            if a.message_id == mark
+        )
         json.loads(arrived.body, parse_int=str)
         assert case.kept.replace('"case"', f'"{mark}"') in arrived.body.replace('": ', '":').replace(", ", ",")
     if b'"beside"' in case.body and reply.status == 200:
@@ -82,7 +87,9 @@ def test_chunked_bodies_have_the_same_cap(living: tuple[Appliance, Sink]) -> Non
     appliance, _ = living
     with Wire(appliance.port, WRITE_KEY) as wire:
         try:
-            reply = wire.request("POST", "/v1/track", (b"x" * 65_536 for _ in range(2_000)), {"Transfer-Encoding": "chunked"})
+            reply = wire.request(
+                "POST", "/v1/track", (b"x" * 65_536 for _ in range(2_000)), {"Transfer-Encoding": "chunked"}
+            )
         except (BrokenPipeError, ConnectionResetError):
             return
         assert reply.status == 413
@@ -92,12 +99,15 @@ def test_a_declared_oversize_body_is_refused_before_it_is_sent(living: tuple[App
     appliance, _ = living
     with socket.create_connection(("127.0.0.1", appliance.port), timeout=5.0) as connection:
         key = basic(WRITE_KEY)["Authorization"]
-        connection.sendall(f"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nContent-Length: 99999999\r\n\r\n".encode())
+        connection.sendall(
+            f"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nContent-Length: 99999999\r\n\r\n".encode()
+        )
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
 def test_what_is_refused_is_kept_with_its_bytes_and_the_reason(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -139,7 +149,11 @@ def memory_watched(appliance: Appliance) -> Iterator[Callable[[], int]]:
 
 
 def prove_harmless(
-    appliance: Appliance, sink: Sink, seed: int, attack: Callable[[], object], figure: Callable[[str], None],
+    appliance: Appliance,
+    sink: Sink,
+    seed: int,
+    attack: Callable[[], object],
+    figure: Callable[[str], None],
 ) -> None:
     """Run the attack beside good traffic; memory, answers, deliveries and the process must not suffer."""
     warm, ledger = Ledger(), Ledger()
@@ -152,9 +166,11 @@ def prove_harmless(
     sink.wait(drained(ledger.acknowledged), timeout_s=30)
     mine = [a for a in sink.arrivals() if a.person.startswith("good-")]
     verdict = judge(ledger.entries, mine)
-    figure(f"memory at most +{rise_bytes / (1 << 20):.1f} MiB; good traffic: {dict(ledger.answers)}, answer p99 "
-           f"{percentile(ledger.latencies_s, 0.99) * 1e3:.0f} ms (alone {percentile(warm.latencies_s, 0.99) * 1e3:.0f} ms), "
-           f"arrival p99 {percentile(list(delays_s(ledger.entries, mine).values()), 0.99) * 1e3:.0f} ms")
+    figure(
+        f"memory at most +{rise_bytes / (1 << 20):.1f} MiB; good traffic: {dict(ledger.answers)}, answer p99 "
+        f"{percentile(ledger.latencies_s, 0.99) * 1e3:.0f} ms (alone {percentile(warm.latencies_s, 0.99) * 1e3:.0f} ms), "
+        f"arrival p99 {percentile(list(delays_s(ledger.entries, mine).values()), 0.99) * 1e3:.0f} ms"
+    )
     assert (appliance.alive, appliance.pid) == (True, pid)
     assert "Traceback" not in appliance.log(), appliance.tail()
     assert set(ledger.answers) == {200}
@@ -171,7 +187,10 @@ def _named(clients: list[Client], prefix: str) -> list[Client]:
 
 
 def test_the_whole_table_at_once_beside_good_traffic(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -181,8 +200,10 @@ def test_the_whole_table_at_once_beside_good_traffic(
     def attack() -> None:
         rounds = [name for name in CASES for _ in range(3)]
         draw.shuffle(rounds)
-        workers = [threading.Thread(target=lambda part=part: [send(appliance, CASES[name]) for name in part])
-                   for part in (rounds[0::4], rounds[1::4], rounds[2::4], rounds[3::4])]
+        workers = [
+            threading.Thread(target=lambda part=part: [send(appliance, CASES[name]) for name in part])
+            for part in (rounds[0::4], rounds[1::4], rounds[2::4], rounds[3::4])
+        ]
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -194,7 +215,10 @@ def test_the_whole_table_at_once_beside_good_traffic(
 @pytest.mark.fuzz
 @pytest.mark.timeout(120 + int(FUZZ_S))
 def test_random_requests(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -207,7 +231,11 @@ def test_random_requests(
             path, headers, body = random_request(draw)
             try:
                 with Wire(appliance.port) as wire:
-                    answers[wire.request("POST", path, body, {k: v.encode().decode("latin-1") for k, v in headers.items()}).status] += 1
+                    answers[
+                        wire.request(
+                            "POST", path, body, {k: v.encode().decode("latin-1") for k, v in headers.items()}
+                        ).status
+                    ] += 1
             except (OSError, ValueError):
                 answers[0] += 1
 
@@ -219,16 +247,26 @@ def test_random_requests(
 
 @pytest.mark.fuzz
 def test_random_bytes_instead_of_http(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
     appliance.start()
     draw = random.Random(seed)
-    starts = (b"", b"GET / HTTP/1.1\r\n", b"POST /v1/track HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b"\x16\x03\x01",
-              b"POST /v1/track HTTP/9.9\r\n\r\n", b"POST /v1/track HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
-              b"GET /" + b"a" * 100_000, b"POST /v1/batch HTTP/1.1\r\n" + b"X: y\r\n" * 10_000,
-              b"POST /v1/track HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 50\r\n\r\n")
+    starts = (
+        b"",
+        b"GET / HTTP/1.1\r\n",
+        b"POST /v1/track HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"\x16\x03\x01",
+        b"POST /v1/track HTTP/9.9\r\n\r\n",
+        b"POST /v1/track HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /" + b"a" * 100_000,
+        b"POST /v1/batch HTTP/1.1\r\n" + b"X: y\r\n" * 10_000,
+        b"POST /v1/track HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 50\r\n\r\n",
+    )
 
     def attack() -> None:
         deadline = time.monotonic() + FUZZ_S / 2
@@ -246,7 +284,10 @@ def test_random_bytes_instead_of_http(
 
 @pytest.mark.timeout(120)
 def test_half_open_and_slow_clients_are_cut(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
     limits = {"header_timeout_s": 2.0, "body_timeout_s": 3.0, "keepalive_timeout_s": 4.0}
@@ -254,7 +295,12 @@ def test_half_open_and_slow_clients_are_cut(
     appliance.start()
     key = basic(WRITE_KEY)["Authorization"].encode()
     head = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: " + key + b"\r\nContent-Length: 100000\r\n\r\n"
-    beginnings = {"silent": b"", "half a line": b"POST /v1/tra", "half a head": head[:60], "half a body": head + b'{"type":'}
+    beginnings = {
+        "silent": b"",
+        "half a line": b"POST /v1/tra",
+        "half a head": head[:60],
+        "half a body": head + b'{"type":',
+    }
     cut_after_s: dict[str, list[float]] = {name: [] for name in beginnings}
 
     def attack() -> None:

@@ -13,29 +13,53 @@ from tests.support.sink import Plan, Sink
 from tests.support.wire import Wire, zipped
 
 RICH = {
-    "type": "track", "event": "Órder \U0001f6d2", "userId": "u-1", "anonymousId": "a-1", "messageId": "not a uuid",
-    "properties": {"n": 1, "big": 12345678901234567890123, "tiny": 1e-300, "null": None, "list": [[], {}, "", 0.10],
-                   "ключ": {"深": ["い", {"messageId": "inner", "type": "x", "": 1}]}},
-    "context": {"traits": {"e-mail": "a@b.example"}, "ip": "203.0.113.9"}, "originalTimestamp": "2026-01-02T03:04:05.678Z",
-    "integrations": {"All": True}, "unknown": {"stays": "as it is"},
+    "type": "track",
+    "event": "Órder \U0001f6d2",
+    "userId": "u-1",
+    "anonymousId": "a-1",
+    "messageId": "not a uuid",
+    "properties": {
+        "n": 1,
+        "big": 12345678901234567890123,
+        "tiny": 1e-300,
+        "null": None,
+        "list": [[], {}, "", 0.10],
+        "ключ": {"深": ["い", {"messageId": "inner", "type": "x", "": 1}]},
+    },
+    "context": {"traits": {"e-mail": "a@b.example"}, "ip": "203.0.113.9"},
+    "originalTimestamp": "2026-01-02T03:04:05.678Z",
+    "integrations": {"All": True},
+    "unknown": {"stays": "as it is"},
 }
 
 
 def test_an_event_arrives_unchanged_through_two_appliances_and_in_a_file(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], tmp_path: Path,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    tmp_path: Path,
 ) -> None:
     sink, end, out = make_sink(bodies=True), make_sink(bodies=True), tmp_path / "out"
     centre = make_appliance({"destinations": {"hook": webhook(end.url)}})
-    edge = make_appliance({"destinations": {
-        "hook": webhook(sink.url),
-        "files": {"plugin": "jsonl", "folder": str(out)},
-        "centre": {"plugin": "relay", "url": centre.url, "write_key": WRITE_KEY},
-    }})
+    edge = make_appliance(
+        {
+            "destinations": {
+                "hook": webhook(sink.url),
+                "files": {"plugin": "jsonl", "folder": str(out)},
+                "centre": {"plugin": "relay", "url": centre.url, "write_key": WRITE_KEY},
+            }
+        }
+    )
     centre.start()
     edge.start()
     with Wire(edge.port, WRITE_KEY) as wire:
-        assert wire.post("/v1/batch", zipped({"batch": [RICH], "sentAt": "2026-01-02T03:04:06.000Z"}),
-                         {"Content-Encoding": "gzip", "Content-Type": "application/x-www-form-urlencoded"}).text == "ok"
+        assert (
+            wire.post(
+                "/v1/batch",
+                zipped({"batch": [RICH], "sentAt": "2026-01-02T03:04:06.000Z"}),
+                {"Content-Encoding": "gzip", "Content-Type": "application/x-www-form-urlencoded"},
+            ).text
+            == "ok"
+        )
     sink.wait_accepted({"not a uuid"})
     end.wait_accepted({"not a uuid"})
     for where in (sink, end):
@@ -49,7 +73,10 @@ def test_an_event_arrives_unchanged_through_two_appliances_and_in_a_file(
 
 
 def test_a_dead_and_a_hanging_destination_cost_the_others_nothing(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     well, dead, hanging = make_sink(), make_sink(), make_sink(Plan(hang=1.0, hang_s=60))
     dead.stop()
@@ -72,14 +99,19 @@ def test_a_dead_and_a_hanging_destination_cost_the_others_nothing(
         assert set(ledger.answers) == {200}
         delays = list(delays_s(ledger.entries, mine).values())
         measured.append((percentile(ledger.latencies_s, 0.95), percentile(delays, 0.5), percentile(delays, 0.95)))
-        figure(f"sick neighbours: {sick}; {len(delays)} events, answer p95 {measured[-1][0] * 1e3:.0f} ms, "
-               f"200 to arrival p50 {measured[-1][1] * 1e3:.0f} ms, p95 {measured[-1][2] * 1e3:.0f} ms")
+        figure(
+            f"sick neighbours: {sick}; {len(delays)} events, answer p95 {measured[-1][0] * 1e3:.0f} ms, "
+            f"200 to arrival p50 {measured[-1][1] * 1e3:.0f} ms, p95 {measured[-1][2] * 1e3:.0f} ms"
+        )
         if sick:
             dead.start()
             hanging.set_plan(Plan())
             for sink in (dead, hanging):
-                sink.wait(drained(ledger.acknowledged), timeout_s=40,
-                          what="a destination came back and did not get everything")
+                sink.wait(
+                    drained(ledger.acknowledged),
+                    timeout_s=40,
+                    what="a destination came back and did not get everything",
+                )
                 assert not judge(ledger.entries, sink.arrivals()).inversions
         appliance.stop()
     assert measured[1][0] < measured[0][0] * 3 + 0.1
@@ -87,15 +119,22 @@ def test_a_dead_and_a_hanging_destination_cost_the_others_nothing(
 
 
 def test_duplicates_of_a_client_are_delivered_once_across_a_restart(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance({
-        "destinations": {"hook": webhook(sink.url)},
-        "sources": {"web": {"write_key": WRITE_KEY}, "phone": {"write_key": "wk_phone"}},
-    })
-    batch = {"batch": [{"type": "track", "event": "E", "userId": "u", "messageId": f"m{n % 7}", "properties": {"n": n}}
-                       for n in range(20)]}
+    appliance = make_appliance(
+        {
+            "destinations": {"hook": webhook(sink.url)},
+            "sources": {"web": {"write_key": WRITE_KEY}, "phone": {"write_key": "wk_phone"}},
+        }
+    )
+    batch = {
+        "batch": [
+            {"type": "track", "event": "E", "userId": "u", "messageId": f"m{n % 7}", "properties": {"n": n}}
+            for n in range(20)
+        ]
+    }
     for _ in range(2):
         appliance.start()
         with Wire(appliance.port, WRITE_KEY) as wire, Wire(appliance.port, "wk_phone") as phone:

@@ -35,8 +35,14 @@ class JumpingClock:
     def arguments(self) -> dict[str, Any]:
         """What `make_appliance` takes to run under this clock."""
         if self.how == "libfaketime":
-            return {"env": {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.file),
-                            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}}
+            return {
+                "env": {
+                    "LD_PRELOAD": str(FAKETIME),
+                    "FAKETIME_TIMESTAMP_FILE": str(self.file),
+                    "FAKETIME_NO_CACHE": "1",
+                    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                }
+            }
         command = [sys.executable, str(Path(__file__).with_name("jump_clock.py"))]
         return {"command": command, "env": {"JUMP_FILE": str(self.file)}}
 
@@ -52,7 +58,10 @@ def clock(request: pytest.FixtureRequest, tmp_path: Path) -> JumpingClock:
 @pytest.mark.parametrize("jump_s", [YEAR_S, -YEAR_S])
 @pytest.mark.parametrize("restart", [False, True], ids=["while running", "across a kill"])
 def test_a_jump_of_a_year_expires_nothing(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], clock: JumpingClock, jump_s: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    clock: JumpingClock,
+    jump_s: int,
     restart: bool,
 ) -> None:
     sink = make_sink(Plan(fail_ids={"p0:0": 400}), bodies=True)

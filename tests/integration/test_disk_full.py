@@ -42,7 +42,13 @@ class Filler:
     """Sends batches that do not compress, in order, until it is told to stop; keeps the ledger."""
 
     def __init__(self, appliance: Appliance, seed: int, people: int = 10) -> None:
-        self.appliance, self.draw, self.ledger, self.n, self.people = appliance, random.Random(seed), Ledger(), 0, people
+        self.appliance, self.draw, self.ledger, self.n, self.people = (
+            appliance,
+            random.Random(seed),
+            Ledger(),
+            0,
+            people,
+        )
 
     def send(self) -> Reply:
         """One batch of 20 events of 8 KiB; noted as acknowledged where the answer is 200."""
@@ -52,8 +58,15 @@ class Filler:
             keys.append((f"p{self.n % self.people}", self.n))
             self.ledger.note(keys[-1], f"m{self.n}")
             noise = base64.b85encode(self.draw.randbytes(6500)).decode()
-            batch.append({"type": "track", "event": "E", "anonymousId": keys[-1][0], "messageId": f"m{self.n}",
-                          "properties": {"n": self.n, "noise": noise}})
+            batch.append(
+                {
+                    "type": "track",
+                    "event": "E",
+                    "anonymousId": keys[-1][0],
+                    "messageId": f"m{self.n}",
+                    "properties": {"n": self.n, "noise": noise},
+                }
+            )
         with Wire(self.appliance.port, WRITE_KEY, timeout_s=30.0) as wire:
             reply = wire.post("/v1/batch", {"batch": batch})
         self.ledger.answers[reply.status] += 1
@@ -86,8 +99,10 @@ def returns_and_drains(appliance: Appliance, sink: Sink, filler: Filler, figure:
     filler.until(200)
     sink.wait(drained(filler.ledger.acknowledged), timeout_s=60)
     verdict = judge(filler.ledger.entries, sink.arrivals())
-    figure(f"{len(filler.ledger.acknowledged)} acknowledged, answers {dict(filler.ledger.answers)}, {verdict}; "
-           f"200 again {back_s:.1f} s after the destination")
+    figure(
+        f"{len(filler.ledger.acknowledged)} acknowledged, answers {dict(filler.ledger.answers)}, {verdict}; "
+        f"200 again {back_s:.1f} s after the destination"
+    )
     assert verdict.clean, str(verdict)
     assert not verdict.duplicates
     assert (appliance.pid, appliance.alive) == (pid, True)
@@ -95,13 +110,19 @@ def returns_and_drains(appliance: Appliance, sink: Sink, filler: Filler, figure:
 
 @pytest.mark.parametrize("people", [10, 500], ids=["held", "breaker open"])
 def test_a_spent_budget_answers_503_and_recovers(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
     people: int,
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance({
-        "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"}, "destinations": {"hook": webhook(sink.url)},
-    })
+    appliance = make_appliance(
+        {
+            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"},
+            "destinations": {"hook": webhook(sink.url)},
+        }
+    )
     sink.stop()
     appliance.start()
     filler = Filler(appliance, seed, people)
@@ -111,19 +132,27 @@ def test_a_spent_budget_answers_503_and_recovers(
     used = sum(path.stat().st_blocks * 512 for path in appliance.data.rglob("*") if path.is_file())
     assert used < 30 * MIB, f"{used} bytes on disk with a budget of 24 MiB"
     assert health(appliance).status == 200, "a full budget is a state, not a failure"
-    assert "full" in health(appliance).text.lower() or "budget" in health(appliance).text.lower(), health(appliance).text
+    assert "full" in health(appliance).text.lower() or "budget" in health(appliance).text.lower(), health(
+        appliance
+    ).text
     for _ in range(5):
         assert filler.send().status == 503
     returns_and_drains(appliance, sink, filler, figure)
 
 
 def test_a_spent_budget_survives_a_kill(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance({
-        "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"}, "destinations": {"hook": webhook(sink.url)},
-    })
+    appliance = make_appliance(
+        {
+            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"},
+            "destinations": {"hook": webhook(sink.url)},
+        }
+    )
     sink.stop()
     appliance.start()
     filler = Filler(appliance, seed)
@@ -136,13 +165,18 @@ def test_a_spent_budget_survives_a_kill(
 
 @pytest.mark.parametrize("people", [10, 500], ids=["held", "breaker open"])
 def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, people: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    people: int,
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance({
-        "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB", "on_full": "drop_oldest"},
-        "destinations": {"hook": webhook(sink.url)},
-    })
+    appliance = make_appliance(
+        {
+            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB", "on_full": "drop_oldest"},
+            "destinations": {"hook": webhook(sink.url)},
+        }
+    )
     sink.stop()
     appliance.start()
     filler = Filler(appliance, seed, people)
@@ -161,7 +195,10 @@ def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
 
 @pytest.mark.root
 def test_a_full_disk_answers_503_and_recovers(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, small_disk: Path,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    small_disk: Path,
     figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
@@ -182,7 +219,10 @@ def test_a_full_disk_answers_503_and_recovers(
 
 @pytest.mark.root
 def test_a_disk_filled_by_others_answers_503_survives_a_kill_and_recovers(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, small_disk: Path,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    small_disk: Path,
     figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()

@@ -33,7 +33,8 @@ EVENT = {"type": "track", "event": "Viewed", "anonymousId": "p", "properties": {
 
 
 def test_a_plugin_dropped_in_while_running_delivers(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -54,11 +55,12 @@ def test_a_plugin_dropped_in_while_running_delivers(
     sink.wait_accepted({f"m{n}" for n in range(number)})
     time.sleep(0.5)
     noted = [json.loads(line)["messageId"] for line in notes.read_text().splitlines()]
-    assert noted == [f"m{n}" for n in range(number)][-len(noted):]
+    assert noted == [f"m{n}" for n in range(number)][-len(noted) :]
 
 
 def test_broken_plugins_harm_no_other(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})

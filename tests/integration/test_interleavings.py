@@ -68,6 +68,7 @@ def until_state(appliance: Appliance, wanted: set[str], timeout_s: float = 20.0)
 async def _race(url: str, bodies: list[bytes], copies: int, kill: Callable[[], None], after_s: float) -> list[int]:
     """Post every body `copies` times at once, kill in the middle; returns per body how many copies were answered 200."""
     async with aiohttp.ClientSession(headers=basic(WRITE_KEY), connector=aiohttp.TCPConnector(limit=0)) as session:
+
         async def once(index: int) -> tuple[int, int]:
             try:
                 async with session.post(url, data=bodies[index]) as reply:
@@ -84,7 +85,10 @@ async def _race(url: str, bodies: list[bytes], copies: int, kill: Callable[[], N
 
 
 def test_a_duplicate_of_an_uncommitted_event_while_the_process_is_killed(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink, appliance, draw, ledger = make_sink(), make_appliance(), random.Random(seed), Ledger()
     answered = torn = 0
@@ -114,8 +118,10 @@ def test_a_duplicate_of_an_uncommitted_event_while_the_process_is_killed(
     sink.wait(drained(ledger.acknowledged), timeout_s=30)
     time.sleep(0.5)
     verdict = judge(ledger.entries, sink.arrivals())
-    figure(f"seed {seed}, {len(ledger.entries)} ids sent 5 times, {answered} answers before a kill, {torn} of 15 kills "
-           f"between two answers, {verdict}")
+    figure(
+        f"seed {seed}, {len(ledger.entries)} ids sent 5 times, {answered} answers before a kill, {torn} of 15 kills "
+        f"between two answers, {verdict}"
+    )
     assert torn, "no kill fell among the answers: the test would prove nothing"
     assert verdict.clean, str(verdict)
     assert max(verdict.duplicates.values(), default=0) <= 16, str(verdict)
@@ -127,7 +133,10 @@ def test_a_duplicate_of_an_uncommitted_event_while_the_process_is_killed(
 @pytest.mark.parametrize("status", [400, 500])
 @pytest.mark.parametrize("kind", ["single", "batch", "relay"])
 def test_a_poison_event_dies_alone(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], kind: str, status: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    kind: str,
+    status: int,
 ) -> None:
     poison = {"p3:4": status, "p7:0": status}
     sink = make_sink(Plan(fail_ids=poison))
@@ -156,7 +165,10 @@ def test_a_poison_event_dies_alone(
 
 @pytest.mark.parametrize("others", ["at once", "later"])
 def test_a_destination_that_fails_for_one_type_only_keeps_serving_the_rest(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], figure: Callable[[str], None], others: str,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    figure: Callable[[str], None],
+    others: str,
 ) -> None:
     sink = make_sink(Plan(fail_events={"Refund": 500}))
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -185,7 +197,9 @@ def test_a_destination_that_fails_for_one_type_only_keeps_serving_the_rest(
 
 
 def test_a_revoked_token_buries_no_more_than_the_threshold(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -222,7 +236,10 @@ def test_a_revoked_token_buries_no_more_than_the_threshold(
 
 
 def test_a_slow_hot_person_costs_a_thousand_others_nothing(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
 ) -> None:
     sink = make_sink(Plan(slow_people={"hot": 0.25}))
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url, in_flight_max=8, read_ahead_max=400)}})
@@ -238,8 +255,10 @@ def test_a_slow_hot_person_costs_a_thousand_others_nothing(
         sink.wait(drained(calm), timeout_s=20)
         delays = list(delays_s(calm, sink.arrivals()).values())
         medians.append((percentile(delays, 0.5), percentile(delays, 0.95), max(delays)))
-        figure(f"hot: {hot}; others' 200 to arrival p50 {medians[-1][0] * 1e3:.0f} ms, p95 {medians[-1][1] * 1e3:.0f} ms, "
-               f"max {medians[-1][2] * 1e3:.0f} ms")
+        figure(
+            f"hot: {hot}; others' 200 to arrival p50 {medians[-1][0] * 1e3:.0f} ms, p95 {medians[-1][1] * 1e3:.0f} ms, "
+            f"max {medians[-1][2] * 1e3:.0f} ms"
+        )
     assert not dead_ids(appliance)
     hot_order = [arrival.n for arrival in sink.arrivals() if arrival.person == "hot"]
     assert len(hot_order) < 1000, "the hot person was not slow: the test would prove nothing"
@@ -255,7 +274,8 @@ def test_a_slow_hot_person_costs_a_thousand_others_nothing(
 
 
 def test_a_requeued_event_goes_before_the_newer_ones_that_wait(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink(Plan(fail_ids={"p:5": 400, "p:6": 500}))
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -276,7 +296,8 @@ def test_a_requeued_event_goes_before_the_newer_ones_that_wait(
 
 
 def test_a_requeued_event_that_works_again_is_delivered_first(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink(Plan(fail_ids={"p:5": 400, "p:6": 500}))
     slow = {"retry": {"delay_min": "1500ms", "delay_max": "2s"}}
@@ -298,7 +319,8 @@ def test_a_requeued_event_that_works_again_is_delivered_first(
 
 
 def test_the_commands_these_proofs_read_say_what_is_expected(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink(Plan(status=404))
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})

@@ -34,7 +34,8 @@ def answers(appliance: Appliance, write_key: str) -> int:
 
 
 def test_sources_and_destinations_come_and_go_on_a_living_connection(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     first, second = make_sink(), make_sink()
     appliance = make_appliance({"destinations": {"first": webhook(first.url)}})
@@ -69,12 +70,20 @@ def test_sources_and_destinations_come_and_go_on_a_living_connection(
         assert (counts("before"), counts("after")) == (1, 1), "it resumes by name where it stood"
 
 
-@pytest.mark.parametrize("broken", [
-    "[collect\nlisten = 3", "[destinations.first]\nplugin = 'webhook'\nurl = 5\n", "[destinations.x]\nplugin = 'nosuch'\n",
-    "[collect]\nlissten = '127.0.0.1:1'\n",
-], ids=["no toml", "wrong type", "no such plug-in", "unknown key"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "[collect\nlisten = 3",
+        "[destinations.first]\nplugin = 'webhook'\nurl = 5\n",
+        "[destinations.x]\nplugin = 'nosuch'\n",
+        "[collect]\nlissten = '127.0.0.1:1'\n",
+    ],
+    ids=["no toml", "wrong type", "no such plug-in", "unknown key"],
+)
 def test_a_broken_file_is_refused_and_what_runs_stays(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], broken: str,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    broken: str,
 ) -> None:
     sink = make_sink()
     appliance = make_appliance({"destinations": {"first": webhook(sink.url)}})
@@ -84,15 +93,19 @@ def test_a_broken_file_is_refused_and_what_runs_stays(
         said = len(appliance.log())
         appliance.config_path.write_text(broken)
         appliance.reload()
-        until(lambda: str(appliance.config_path) in appliance.log()[said:] or "toml" in appliance.log()[said:],
-              "the log names the file")
+        until(
+            lambda: str(appliance.config_path) in appliance.log()[said:] or "toml" in appliance.log()[said:],
+            "the log names the file",
+        )
         assert wire.post("/v1/track", {**EVENT, "messageId": "after"}).status == 200
         sink.wait_accepted({"before", "after"})
         assert appliance.sternpost("check").returncode == 2
 
 
 def test_reloading_again_and_again_under_load_neither_loses_nor_repeats(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
 ) -> None:
     sink, draw = make_sink(), random.Random(seed)
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
@@ -115,7 +128,8 @@ def test_reloading_again_and_again_under_load_neither_loses_nor_repeats(
 
 
 def test_a_destination_that_is_disabled_and_enabled_again_keeps_its_place(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
 ) -> None:
     sink = make_sink(Plan())
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})

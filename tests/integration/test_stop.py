@@ -13,9 +13,14 @@ from tests.support.load import crowd, under_load
 from tests.support.sink import Plan, Sink
 
 
-@pytest.mark.parametrize("plan", [Plan(), Plan(delay_s=0.3), Plan(error=0.05, reset=0.02)], ids=["well", "slow", "sick"])
+@pytest.mark.parametrize(
+    "plan", [Plan(), Plan(delay_s=0.3), Plan(error=0.05, reset=0.02)], ids=["well", "slow", "sick"]
+)
 def test_sigterm_under_load_leaves_neither_loss_nor_duplicates(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int, figure: Callable[[str], None],
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
     plan: Plan,
 ) -> None:
     sink, appliance, ledger, draw = make_sink(plan), make_appliance(), Ledger(), random.Random(seed)
@@ -40,7 +45,9 @@ def test_sigterm_under_load_leaves_neither_loss_nor_duplicates(
 
 
 def test_a_hanging_destination_does_not_hold_up_the_stop(
-    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], seed: int,
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
 ) -> None:
     sink = make_sink(Plan(hang=1.0, hang_s=120))
     appliance = make_appliance({"destinations": {"hook": webhook(sink.url, timeout="100s")}})

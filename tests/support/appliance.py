@@ -22,8 +22,12 @@ WRITE_KEY = "wk_proof"
 def webhook(url: str, **keys: Any) -> dict[str, Any]:
     """A webhook destination that retries quickly; `keys` are added or replaced."""
     return {
-        "plugin": "webhook", "url": url, "timeout": "2s", "retry": {"delay_min": "50ms", "delay_max": "500ms"},
-        "breaker": {"probe_min": "50ms", "probe_max": "500ms"}, **keys,
+        "plugin": "webhook",
+        "url": url,
+        "timeout": "2s",
+        "retry": {"delay_min": "50ms", "delay_max": "500ms"},
+        "breaker": {"probe_min": "50ms", "probe_max": "500ms"},
+        **keys,
     }
 
 
@@ -40,8 +44,13 @@ class Appliance:
     """
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any] | None = None, *, data: Path | None = None,
-        command: Sequence[str] = (sys.executable, "-m", "appliance"), env: Mapping[str, str] | None = None,
+        self,
+        folder: Path,
+        config: Mapping[str, Any] | None = None,
+        *,
+        data: Path | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "appliance"),
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.command = folder, list(command)
         self.data = data or folder / "data"
@@ -91,7 +100,11 @@ class Appliance:
         arguments = [*self.command, "run", "--config", str(self.config_path), "--data", str(self.data)]
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
-            arguments, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=self._log_file,
+            arguments,
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log_file,
             stderr=self._log_file,
         )
         self.starts += 1
@@ -101,7 +114,9 @@ class Appliance:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if not self.alive:
-                raise AssertionError(f"the process ended with {self.process and self.process.returncode}:\n{self.tail()}")
+                raise AssertionError(
+                    f"the process ended with {self.process and self.process.returncode}:\n{self.tail()}"
+                )
             try:
                 with urllib.request.urlopen(f"{self.url}/health", timeout=2.0) as reply:
                     if reply.status == 200:
@@ -159,8 +174,13 @@ class Appliance:
         """Run a command of the command line on this configuration and data folder."""
         where = ["--config", str(self.config_path), "--data", str(self.data)]
         return subprocess.run(
-            [sys.executable, "-m", "appliance", *arguments, *where], cwd=self.folder, env=self.env, text=True,
-            capture_output=True, timeout=timeout_s, check=False,
+            [sys.executable, "-m", "appliance", *arguments, *where],
+            cwd=self.folder,
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     def admin(self, path: str, body: Any = None) -> Any:

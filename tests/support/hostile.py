@@ -51,7 +51,8 @@ def batch(*items: bytes) -> bytes:
 def packed(encoding: str, first: bytes, chunk: bytes, times: int) -> bytes:
     """`first` and then `chunk` so many times, compressed without ever standing in memory as a whole."""
     makers: dict[str, Callable[[], Any]] = {
-        "gzip": lambda: zlib.compressobj(6, wbits=31), "deflate": lambda: zlib.compressobj(6),
+        "gzip": lambda: zlib.compressobj(6, wbits=31),
+        "deflate": lambda: zlib.compressobj(6),
         "zstd": lambda: zstandard.ZstdCompressor(level=3).compressobj(),
     }
     maker = makers[encoding]()
@@ -71,9 +72,18 @@ def cases() -> dict[str, Case]:
 
 def _malformed() -> dict[str, Case]:
     bodies = {
-        "empty": b"", "blank": b" \n ", "cut off": encoded()[:-5], "two values": encoded() + encoded(), "html": b"<html>",
-        "only a brace": b"{", "single quotes": b"{'a': 1}", "trailing comma": encoded()[:-1] + b",}",
-        "bare word": b"undefined", "nul bytes": bytes(100), "10,000 deep": raw(DEEP), "1,000,000 brackets": b"[" * 1_000_000,
+        "empty": b"",
+        "blank": b" \n ",
+        "cut off": encoded()[:-5],
+        "two values": encoded() + encoded(),
+        "html": b"<html>",
+        "only a brace": b"{",
+        "single quotes": b"{'a': 1}",
+        "trailing comma": encoded()[:-1] + b",}",
+        "bare word": b"undefined",
+        "nul bytes": bytes(100),
+        "10,000 deep": raw(DEEP),
+        "1,000,000 brackets": b"[" * 1_000_000,
         "10,000 deep objects": raw(b'{"a":' * 10_000 + b"1" + b"}" * 10_000),
     }
     broken = {name: Case(body, (400,), JSON_400) for name, body in bodies.items()}
@@ -86,8 +96,11 @@ def _refused_events() -> dict[str, Case]:
     wrong = ("event is not a valid", "invalid json", "request neither has", "empty batch")
     no_id = json.dumps({"type": "track", "event": "E", "messageId": "case"}).encode()
     table = {
-        "an array": Case(b"[]", (400,)), "a number": Case(b"5", (400,)), "a string": Case(b'"x"', (400,)),
-        "null": Case(b"null", (400,)), "no ids": Case(no_id, (400,), wrong[2]),
+        "an array": Case(b"[]", (400,)),
+        "a number": Case(b"5", (400,)),
+        "a string": Case(b'"x"', (400,)),
+        "null": Case(b"null", (400,)),
+        "no ids": Case(no_id, (400,), wrong[2]),
         "blank ids": Case(encoded(anonymousId="", userId="  "), (400,), wrong[2]),
         "null ids": Case(encoded(anonymousId=None, userId=None), (400,), wrong[2]),
         "ids that are objects": Case(encoded(anonymousId={"a": 1}, userId=[1]), (400,)),
@@ -98,11 +111,20 @@ def _refused_events() -> dict[str, Case]:
         "batch is null": Case(b'{"batch":null}', (400,), path="/v1/batch"),
         "unknown route": Case(encoded(), (404,), path="/v1/nosuch"),
     }
-    beside = {"a number": b"5", "null": b"null", "an array": b"[1]", "no ids": no_id, "an event too deep": raw(DEEP),
-              "an event too big": encoded(event="x" * 600_000), "ids that are objects": encoded(anonymousId={}, userId=[])}
+    beside = {
+        "a number": b"5",
+        "null": b"null",
+        "an array": b"[1]",
+        "no ids": no_id,
+        "an event too deep": raw(DEEP),
+        "an event too big": encoded(event="x" * 600_000),
+        "ids that are objects": encoded(anonymousId={}, userId=[]),
+    }
     for name, item in beside.items():
         table[f"batch with {name} beside a good event"] = Case(batch(item, SIDE), (200,), "ok", path="/v1/batch")
-        table[f"strict batch with {name}"] = Case(batch(item, encoded(messageId="strict")), (400, 413), path="/v1/batch?strict=1")
+        table[f"strict batch with {name}"] = Case(
+            batch(item, encoded(messageId="strict")), (400, 413), path="/v1/batch?strict=1"
+        )
     return table
 
 
@@ -129,13 +151,19 @@ def _sizes() -> dict[str, Case]:
         "says deflate, is none": Case(encoded(), (400,), headers={"Content-Encoding": "deflate"}),
         "gzip cut off": Case(gzip.compress(encoded())[:-9], (400,), headers={"Content-Encoding": "gzip"}),
         "unknown encoding": Case(encoded(), (400, 415), headers={"Content-Encoding": "br"}),
-        "gzip in gzip": Case(gzip.compress(gzip.compress(encoded())), (400, 415), headers={"Content-Encoding": "gzip, gzip"}),
+        "gzip in gzip": Case(
+            gzip.compress(gzip.compress(encoded())), (400, 415), headers={"Content-Encoding": "gzip, gzip"}
+        ),
     }
     for name in ("gzip", "deflate", "zstd"):
         encoding = {"Content-Encoding": name}
         table[f"{name} bomb of zeros"] = Case(packed(name, b"", bytes(1 << 20), 100), (413,), too_big, headers=encoding)
-        table[f"{name} bomb of JSON"] = Case(packed(name, b'{"a":"', b"a" * 65_536, 800), (413,), too_big, headers=encoding)
-        table[f"good {name}"] = Case(packed(name, encoded(messageId=name), b"", 0), (200,), kept=f'"{name}"', headers=encoding)
+        table[f"{name} bomb of JSON"] = Case(
+            packed(name, b'{"a":"', b"a" * 65_536, 800), (413,), too_big, headers=encoding
+        )
+        table[f"good {name}"] = Case(
+            packed(name, encoded(messageId=name), b"", 0), (200,), kept=f'"{name}"', headers=encoding
+        )
     return table
 
 
@@ -164,8 +192,9 @@ def _kept_as_they_are() -> dict[str, Case]:
         "properties are a string": Case(encoded(properties="x"), (200,), kept='"properties":"x"'),
         "context is null": Case(encoded(context=None), (200,), kept='"messageId":"case"'),
         "context is a list": Case(encoded(context=[1]), (200,), kept='"messageId":"case"'),
-        "timestamps that are none": Case(encoded(originalTimestamp="yesterday", sentAt=5, timestamp={}), (200,),
-                                         kept='"messageId":"case"'),
+        "timestamps that are none": Case(
+            encoded(originalTimestamp="yesterday", sentAt=5, timestamp={}), (200,), kept='"messageId":"case"'
+        ),
         "year 99999": Case(encoded(originalTimestamp="99999-01-01T00:00:00Z"), (200,), kept='"messageId":"case"'),
         "BOM": Case(b"\xef\xbb\xbf" + encoded(), (200, 400)),
         "invalid UTF-8": Case(raw(b'{"v":"\xff\xfe"}'), (200, 400)),
@@ -176,8 +205,19 @@ def _kept_as_they_are() -> dict[str, Case]:
 
 def random_request(draw: random.Random) -> tuple[str, dict[str, str], bytes]:
     """Path, headers and body of a request that is wrong in some random way, or by chance right."""
-    path = draw.choice(("/v1/track", "/v1/batch", "/v1/identify", "/v1/import", "/b/v1/batch", "/v1/t", "/v1/webhook",
-                        "/v1/" + "".join(draw.choices("abc/%?.", k=5)), "/pixel/v1/track"))
+    path = draw.choice(
+        (
+            "/v1/track",
+            "/v1/batch",
+            "/v1/identify",
+            "/v1/import",
+            "/b/v1/batch",
+            "/v1/t",
+            "/v1/webhook",
+            "/v1/" + "".join(draw.choices("abc/%?.", k=5)),
+            "/pixel/v1/track",
+        )
+    )
     seed_body = batch(encoded(messageId=f"f{draw.random()}", anonymousId="fuzz"), SIDE)
     body = draw.choice((_noise, _flip, _splice, _cut, _nest))(draw, seed_body)
     headers = {} if draw.random() < 0.1 else basic("wk_proof")
@@ -188,7 +228,8 @@ def random_request(draw: random.Random) -> tuple[str, dict[str, str], bytes]:
             body = gzip.compress(body)
     if draw.random() < 0.2:
         headers[draw.choice(("Content-Type", "AnonymousId", "SentAt", "X-Forwarded-For", "Origin"))] = "".join(
-            draw.choices("abc:;=/\t %\"'1é", k=draw.randrange(40))).strip()
+            draw.choices("abc:;=/\t %\"'1é", k=draw.randrange(40))
+        ).strip()
     return path, headers, body
 
 
@@ -204,7 +245,10 @@ def _flip(draw: random.Random, body: bytes) -> bytes:
 
 
 def _splice(draw: random.Random, body: bytes) -> bytes:
-    at, tokens = draw.randrange(len(body)), (b"null", b"NaN", b'"', b"{}", b"[", b"\\u0000", b"\\ud83d", b"-", b"1e999", b",")
+    at, tokens = (
+        draw.randrange(len(body)),
+        (b"null", b"NaN", b'"', b"{}", b"[", b"\\u0000", b"\\ud83d", b"-", b"1e999", b","),
+    )
     return body[:at] + b"".join(draw.choices(tokens, k=draw.randint(1, 5))) + body[at:]
 
 

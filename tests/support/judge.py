@@ -70,9 +70,17 @@ class Verdict:
         return not (self.lost or self.inversions or self.repeated or self.changed_ids or self.strangers)
 
     def __str__(self) -> str:
-        parts = [f"{len(found)} {name} {found[:5]}" for name, found in (
-            ("lost", self.lost), ("inversions", self.inversions), ("repeated", self.repeated),
-            ("changed ids", self.changed_ids), ("strangers", self.strangers)) if found]
+        parts = [
+            f"{len(found)} {name} {found[:5]}"
+            for name, found in (
+                ("lost", self.lost),
+                ("inversions", self.inversions),
+                ("repeated", self.repeated),
+                ("changed ids", self.changed_ids),
+                ("strangers", self.strangers),
+            )
+            if found
+        ]
         worst = max(self.duplicates.values(), default=0)
         return "; ".join([*parts, f"{self.duplicates.total()} duplicates, at most {worst} per kill"])
 

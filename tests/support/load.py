@@ -33,8 +33,19 @@ class Client:
     """
 
     def __init__(
-        self, name: str, url: str, write_key: str, ledger: Ledger, draw: random.Random, *, people: int = 3,
-        batch_max: int = 1, retry: bool = True, ids: bool = True, pause_s: float = 0.02, timeout_s: float = 10.0,
+        self,
+        name: str,
+        url: str,
+        write_key: str,
+        ledger: Ledger,
+        draw: random.Random,
+        *,
+        people: int = 3,
+        batch_max: int = 1,
+        retry: bool = True,
+        ids: bool = True,
+        pause_s: float = 0.02,
+        timeout_s: float = 10.0,
     ) -> None:
         assert ids or not retry, "a repeated event without an id of its own is another event"
         self.name, self.url, self.ledger, self.draw = name, url, ledger, draw
@@ -96,7 +107,9 @@ def make_event(person: str, n: int, draw: random.Random, *, message_id: str = ""
     """A plain event; its number stands in `properties.n` or `traits.n`."""
     kind = "track" if name else draw.choice(("track", "track", "track", "page", "identify"))
     event: dict[str, Any] = {
-        "type": kind, "anonymousId": person, "context": {"library": {"name": "proof"}, "locale": "de-DE"},
+        "type": kind,
+        "anonymousId": person,
+        "context": {"library": {"name": "proof"}, "locale": "de-DE"},
         "originalTimestamp": "2026-01-02T03:04:05.678Z",
         "traits" if kind == "identify" else "properties": {"n": n, "note": "ä" * draw.randrange(20)},
     }
@@ -108,12 +121,25 @@ def make_event(person: str, n: int, draw: random.Random, *, message_id: str = ""
 def crowd(url: str, write_key: str, ledger: Ledger, seed: int, *, size: int, pause_s: float = 0.05) -> list[Client]:
     """Clients of every kind: singles and batches, stubborn and giving up, with ids of their own and without."""
     kinds: list[dict[str, Any]] = [
-        {}, {"batch_max": 10}, {"people": 1}, {"batch_max": 30, "people": 5}, {"retry": False},
-        {"retry": False, "batch_max": 10}, {"retry": False, "ids": False}, {"people": 1, "batch_max": 3},
+        {},
+        {"batch_max": 10},
+        {"people": 1},
+        {"batch_max": 30, "people": 5},
+        {"retry": False},
+        {"retry": False, "batch_max": 10},
+        {"retry": False, "ids": False},
+        {"people": 1, "batch_max": 3},
     ]
     return [
-        Client(f"c{number}", url, write_key, ledger, random.Random(f"{seed}:{number}"), pause_s=pause_s,
-               **kinds[number % len(kinds)])
+        Client(
+            f"c{number}",
+            url,
+            write_key,
+            ledger,
+            random.Random(f"{seed}:{number}"),
+            pause_s=pause_s,
+            **kinds[number % len(kinds)],
+        )
         for number in range(size)
     ]
 

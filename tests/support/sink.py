@@ -64,11 +64,23 @@ class Sink:
         """Start it; returns once it listens."""
         assert self.process is None
         self.record.touch()
-        arguments = [sys.executable, "-m", "tests.support.sink_server", "--port", str(self.port),
-                     "--record", str(self.record), "--plan", msgspec.json.encode(self.plan).decode()]
+        arguments = [
+            sys.executable,
+            "-m",
+            "tests.support.sink_server",
+            "--port",
+            str(self.port),
+            "--record",
+            str(self.record),
+            "--plan",
+            msgspec.json.encode(self.plan).decode(),
+        ]
         self.process = subprocess.Popen(
-            arguments + ["--bodies"] * self.bodies, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            arguments + ["--bodies"] * self.bodies,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
         )
         assert self.process.stdout is not None
         if self.process.stdout.readline() != b"listening\n":
@@ -107,20 +119,26 @@ class Sink:
         """What arrived and was answered 2xx."""
         return [arrival for arrival in self.arrivals() if arrival.accepted]
 
-    def wait(self, enough: Callable[[list[Arrival]], bool], *, timeout_s: float = 30.0, what: str = "") -> list[Arrival]:
+    def wait(
+        self, enough: Callable[[list[Arrival]], bool], *, timeout_s: float = 30.0, what: str = ""
+    ) -> list[Arrival]:
         """Wait until `enough(arrivals)`; fails with `what` after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not enough(self.arrivals()):
             if time.monotonic() > deadline:
                 accepted = sum(arrival.accepted for arrival in self._arrivals)
                 raise AssertionError(
-                    f"after {timeout_s} s {what or 'not enough'}: {len(self._arrivals)} arrivals, {accepted} accepted")
+                    f"after {timeout_s} s {what or 'not enough'}: {len(self._arrivals)} arrivals, {accepted} accepted"
+                )
             time.sleep(0.05)
         return self._arrivals
 
     def wait_accepted(self, message_ids: set[str], *, timeout_s: float = 30.0) -> list[Arrival]:
         """Wait until each of these was accepted at least once."""
+
         def missing(arrivals: list[Arrival]) -> set[str]:
             return message_ids - {arrival.message_id for arrival in arrivals if arrival.accepted}
-        return self.wait(lambda arrivals: not missing(arrivals), timeout_s=timeout_s,
-                         what=f"not all of {len(message_ids)} delivered")
+
+        return self.wait(
+            lambda arrivals: not missing(arrivals), timeout_s=timeout_s, what=f"not all of {len(message_ids)} delivered"
+        )

@@ -104,13 +104,20 @@ class Receiver:
     def decide(self, events: list[Seen]) -> int:
         """The status to answer: 0 for a hang, -1 for a reset."""
         for event in events:
-            for key, table in ((event.message_id, self.plan.fail_ids), (event.event, self.plan.fail_events),
-                               (event.type, self.plan.fail_events)):
+            for key, table in (
+                (event.message_id, self.plan.fail_ids),
+                (event.event, self.plan.fail_events),
+                (event.type, self.plan.fail_events),
+            ):
                 if key in table:
                     return table[key]
         draw = self.random.random()
-        for share, status in ((self.plan.error, 500), (self.plan.throttle, 429), (self.plan.hang, 0),
-                              (self.plan.reset, -1)):
+        for share, status in (
+            (self.plan.error, 500),
+            (self.plan.throttle, 429),
+            (self.plan.hang, 0),
+            (self.plan.reset, -1),
+        ):
             if draw < share:
                 return status
             draw -= share
@@ -121,8 +128,18 @@ class Receiver:
         now_s, lines = time.monotonic(), bytearray()
         for item, event in zip(raw, events, strict=True):
             body = item.decode(errors="replace") if self.keep_bodies else ""
-            row = (now_s, run, self.requests, status, event.person, _number(event), event.message_id, event.type,
-                   event.event, body)
+            row = (
+                now_s,
+                run,
+                self.requests,
+                status,
+                event.person,
+                _number(event),
+                event.message_id,
+                event.type,
+                event.event,
+                body,
+            )
             lines += msgspec.json.encode(row) + b"\n"
         os.write(self.record, lines)
 

@@ -42,11 +42,20 @@ class Wire:
         self.connection.close()
 
     def request(
-        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send one request and read its answer."""
-        self.connection.request(method, path, body, {**self.headers, **(headers or {})},
-                                encode_chunked=body is not None and not isinstance(body, bytes))
+        self.connection.request(
+            method,
+            path,
+            body,
+            {**self.headers, **(headers or {})},
+            encode_chunked=body is not None and not isinstance(body, bytes),
+        )
         answer = self.connection.getresponse()
         text = answer.read().decode(errors="replace")
         return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, text)
