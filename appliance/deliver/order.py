@@ -136,6 +136,7 @@ class Order:
             self.queues.done(lane, job, Settled(job, job.stored))
             self.breaker.succeeded()
         elif result.kind == "abort" and self.breaker.aborted(lane.name, result.reason, now_ms, probe=batch.probe):
+            job.attempts += 1
             self.queues.done(lane, job, Buried(job, job.stored, result.reason, result.sample))
         else:
             self._failed(batch, lane, job, result, now_ms)
