@@ -15,11 +15,35 @@ from tests.support.json_drawn import KEYS, VALUES, decoded, quoted
 
 RECEIVED_MS = 1_795_000_000_123
 RECEIVED = "2026-11-18T11:06:40.123Z"
-OURS = ("type", "messageId", "receivedAt", "request_ip", "rudderId", "timestamp", "originalTimestamp", "sentAt", "context")
+OURS = (
+    "type",
+    "messageId",
+    "receivedAt",
+    "request_ip",
+    "rudderId",
+    "timestamp",
+    "originalTimestamp",
+    "sentAt",
+    "context",
+)
 TIMES = st.one_of(
     st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30)).map(lambda moment: json.dumps(moment.isoformat() + "Z")),
-    st.sampled_from(['"2026-11-21T12:00:00.000Z"', '"yesterday"', "null", "5", "{}", '""', '"2026-11-21"', '"\\u0032026-11-21T00:00:00Z"',
-                     '"2026-11-21T12:00:00.5+02:00"', '"0001-01-01T00:00:00Z"', '"9999-12-31T23:59:59.999Z"', '"99999-01-01T00:00:00Z"']),
+    st.sampled_from(
+        [
+            '"2026-11-21T12:00:00.000Z"',
+            '"yesterday"',
+            "null",
+            "5",
+            "{}",
+            '""',
+            '"2026-11-21"',
+            '"\\u0032026-11-21T00:00:00Z"',
+            '"2026-11-21T12:00:00.5+02:00"',
+            '"0001-01-01T00:00:00Z"',
+            '"9999-12-31T23:59:59.999Z"',
+            '"99999-01-01T00:00:00Z"',
+        ]
+    ),
 )
 
 
@@ -28,15 +52,25 @@ def objects(draw: st.DrawFn) -> str:
     """An object with some of our keys in it, at any place, perhaps twice or written as escapes."""
     pairs = draw(st.lists(st.tuples(KEYS, VALUES), max_size=4))
     for key in draw(st.lists(st.sampled_from(OURS), max_size=6)):
-        value = TIMES if key in ("timestamp", "originalTimestamp", "sentAt") else _context() if key == "context" else VALUES
+        value = (
+            TIMES if key in ("timestamp", "originalTimestamp", "sentAt") else _context() if key == "context" else VALUES
+        )
         pairs.append((quoted(key, draw(st.integers(0, 9)) == 0), draw(value)))
     space = draw(st.sampled_from(["", " ", "\n"]))
-    return "{" + space + f",{space}".join(f"{key}:{space}{value}" for key, value in draw(st.permutations(pairs))) + space + "}"
+    return (
+        "{"
+        + space
+        + f",{space}".join(f"{key}:{space}{value}" for key, value in draw(st.permutations(pairs)))
+        + space
+        + "}"
+    )
 
 
 def _context() -> st.SearchStrategy[str]:
     pairs = st.lists(st.tuples(st.one_of(KEYS, st.just('"ip"')), VALUES), max_size=3)
-    return st.one_of(st.just("{ }"), VALUES, pairs.map(lambda drawn: "{" + ",".join(f"{key}:{value}" for key, value in drawn) + "}"))
+    return st.one_of(
+        st.just("{ }"), VALUES, pairs.map(lambda drawn: "{" + ",".join(f"{key}:{value}" for key, value in drawn) + "}")
+    )
 
 
 def record(raw: str, flags: int = 0, sent_at: str = "") -> Record:
@@ -57,7 +91,9 @@ def test_only_our_keys_change(raw: str, flags: int, from_graph: bool) -> None:
     values = dict(after)
     decoded(out)
     assert [pair for pair in after if pair[0] not in OURS] == [pair for pair in before if pair[0] not in OURS]
-    assert _unique([key for key, _ in before]) == [key for key in _unique([key for key, _ in after]) if key in dict(before)]
+    assert _unique([key for key, _ in before]) == [
+        key for key in _unique([key for key, _ in after]) if key in dict(before)
+    ]
     assert values["receivedAt"] == f'"{RECEIVED}"'.encode()
     assert values["request_ip"] == b'"192.0.2.7"'
     assert values["rudderId"] == b'"p-1"'
@@ -111,18 +147,26 @@ def _moment(value: Any) -> datetime | None:
 SENT, BEGAN = '"sentAt":"2026-11-18T11:06:00.000Z"', '"originalTimestamp":"2026-11-18T11:05:00.000Z"'
 
 
-@pytest.mark.parametrize(("raw", "batch_sent_at", "timestamp", "sent_at"), [
-    ("{" + BEGAN + "," + SENT + "}", "", "2026-11-18T11:05:40.123Z", "2026-11-18T11:06:00.000Z"),
-    ("{" + BEGAN + "}", "2026-11-18T11:06:30.000Z", "2026-11-18T11:05:10.123Z", "2026-11-18T11:06:30.000Z"),
-    ("{" + BEGAN + "," + SENT + "}", "2020-01-01T00:00:00Z", "2026-11-18T11:05:40.123Z", "2026-11-18T11:06:00.000Z"),
-    ("{" + SENT + "}", "", "2026-11-18T11:07:20.246Z", "2026-11-18T11:06:00.000Z"),
-    ("{" + BEGAN + "}", "", "2026-11-18T11:05:00.000Z", RECEIVED),
-    ("{}", "soon", RECEIVED, RECEIVED),
-    ('{"timestamp":"2026-11-01T00:00:00+01:00"}', "", "2026-10-31T23:00:00.000Z", RECEIVED),
-    ('{"timestamp":"2026-11-01T00:00:00.123456Z",' + BEGAN + "}", "", "2026-11-01T00:00:00.123Z", RECEIVED),
-    ('{"timestamp":"2026-11-01T00:00:00.500Z"}', "", "2026-11-01T00:00:00.500Z", RECEIVED),
-    ('{"timestamp":"soon"}', "", RECEIVED, RECEIVED),
-])
+@pytest.mark.parametrize(
+    ("raw", "batch_sent_at", "timestamp", "sent_at"),
+    [
+        ("{" + BEGAN + "," + SENT + "}", "", "2026-11-18T11:05:40.123Z", "2026-11-18T11:06:00.000Z"),
+        ("{" + BEGAN + "}", "2026-11-18T11:06:30.000Z", "2026-11-18T11:05:10.123Z", "2026-11-18T11:06:30.000Z"),
+        (
+            "{" + BEGAN + "," + SENT + "}",
+            "2020-01-01T00:00:00Z",
+            "2026-11-18T11:05:40.123Z",
+            "2026-11-18T11:06:00.000Z",
+        ),
+        ("{" + SENT + "}", "", "2026-11-18T11:07:20.246Z", "2026-11-18T11:06:00.000Z"),
+        ("{" + BEGAN + "}", "", "2026-11-18T11:05:00.000Z", RECEIVED),
+        ("{}", "soon", RECEIVED, RECEIVED),
+        ('{"timestamp":"2026-11-01T00:00:00+01:00"}', "", "2026-10-31T23:00:00.000Z", RECEIVED),
+        ('{"timestamp":"2026-11-01T00:00:00.123456Z",' + BEGAN + "}", "", "2026-11-01T00:00:00.123Z", RECEIVED),
+        ('{"timestamp":"2026-11-01T00:00:00.500Z"}', "", "2026-11-01T00:00:00.500Z", RECEIVED),
+        ('{"timestamp":"soon"}', "", RECEIVED, RECEIVED),
+    ],
+)
 def test_times(raw: str, batch_sent_at: str, timestamp: str, sent_at: str) -> None:
     event = json.loads(enrich(record(raw, sent_at=batch_sent_at), ""))
     assert (event["timestamp"], event["sentAt"]) == (timestamp, sent_at)

@@ -40,7 +40,10 @@ def test_broken_text_ends_in_a_value_error_or_in_parts(text: str, data: st.DataO
             continue
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "{]", '{"a":1]', '{"a":1,}', '{"a" 1}', '{"a":1}x', '{"a":1}{', '{"a":{}', "{1:2}", '{"a":}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", "{]", '{"a":1]', '{"a":1,}', '{"a" 1}', '{"a":1}x', '{"a":1}{', '{"a":{}', "{1:2}", '{"a":}'],
+)
 def test_what_is_no_object(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         list(json_text.members(text.encode()))
@@ -52,9 +55,18 @@ def test_what_is_no_array(text: str) -> None:
         list(json_text.elements(text.encode()))
 
 
-@pytest.mark.parametrize("text", [
-    b"[" * 2_000_000, b'"' * 2_000_001, b'\\"' * 1_000_000, b'["' + b'\\"' * 1_000_000, b'{"a":' * 400_000, b'[["a' * 500_000,
-], ids=["opens", "quotes", "escaped quotes", "an unclosed string", "objects", "unclosed strings"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 2_000_000,
+        b'"' * 2_000_001,
+        b'\\"' * 1_000_000,
+        b'["' + b'\\"' * 1_000_000,
+        b'{"a":' * 400_000,
+        b'[["a' * 500_000,
+    ],
+    ids=["opens", "quotes", "escaped quotes", "an unclosed string", "objects", "unclosed strings"],
+)
 def test_hostile_text_costs_linear_time(text: bytes) -> None:
     began = time.process_time()
     json_text.nested_deeper(text, len(text))

@@ -38,8 +38,10 @@ def batch(texts: list[str]) -> bytes:
 
 def comparable(records: list[Record]) -> list[Any]:
     """Records without the messageIds that were made for them."""
-    return [[field for index, field in enumerate(_fields(record)) if index != 7 or not record.flags & MESSAGE_ID_SET]
-            for record in records]
+    return [
+        [field for index, field in enumerate(_fields(record)) if index != 7 or not record.flags & MESSAGE_ID_SET]
+        for record in records
+    ]
 
 
 def _fields(record: Record) -> list[Any]:
@@ -123,12 +125,16 @@ def test_broken_text_is_found_by_the_first_parser(raw: bytes, data: st.DataObjec
 
 
 @settings(max_examples=300)
-@given(st.one_of(st.binary(max_size=200), st.lists(events(), max_size=3).map(batch), events().map(str.encode)), st.data())
+@given(
+    st.one_of(st.binary(max_size=200), st.lists(events(), max_size=3).map(batch), events().map(str.encode)), st.data()
+)
 def test_whatever_comes_there_is_an_outcome(body: bytes, data: st.DataObject) -> None:
     body = _mutated(body, data)
     outcomes: list[Parsed | None] = [
-        parse.parse_event(body, "track", ENVELOPE, LIMITS), parse.parse_batch(body, ENVELOPE, LIMITS),
-        repair.parse_event(body, "track", ENVELOPE, LIMITS), repair.parse_batch(body, ENVELOPE, LIMITS),
+        parse.parse_event(body, "track", ENVELOPE, LIMITS),
+        parse.parse_batch(body, ENVELOPE, LIMITS),
+        repair.parse_event(body, "track", ENVELOPE, LIMITS),
+        repair.parse_batch(body, ENVELOPE, LIMITS),
     ]
     for parsed in outcomes:
         if parsed is None:
@@ -137,8 +143,11 @@ def test_whatever_comes_there_is_an_outcome(body: bytes, data: st.DataObject) ->
         assert parsed.refused_count >= len(parsed.refused)
         for refusal, _ in parsed.refused:
             assert (refusal.status, refusal.words) in {
-                (400, "invalid json"), (400, "event is not a valid rudder event"), (400, "empty batch payload"),
-                (400, "request neither has anonymousId nor userId"), (413, "request size exceeds max limit"),
+                (400, "invalid json"),
+                (400, "event is not a valid rudder event"),
+                (400, "empty batch payload"),
+                (400, "request neither has anonymousId nor userId"),
+                (413, "request size exceeds max limit"),
             }
         for record in parsed.records:
             assert is_json(record.raw)
@@ -152,8 +161,30 @@ def test_whatever_comes_there_is_an_outcome(body: bytes, data: st.DataObject) ->
 
 def _mutated(raw: bytes, data: st.DataObject) -> bytes:
     changed = bytearray(raw)
-    pieces = st.sampled_from([b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"NaN", b"-Infinity", b"\\ud83d", b"\xff",
-                              b"\xed\xa0\x80", b"\x00", b"\n", b"1", b"null", b"[" * 2000, b"\xef\xbb\xbf", b"\\u0000"])
+    pieces = st.sampled_from(
+        [
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b'"',
+            b",",
+            b":",
+            b"\\",
+            b"NaN",
+            b"-Infinity",
+            b"\\ud83d",
+            b"\xff",
+            b"\xed\xa0\x80",
+            b"\x00",
+            b"\n",
+            b"1",
+            b"null",
+            b"[" * 2000,
+            b"\xef\xbb\xbf",
+            b"\\u0000",
+        ]
+    )
     for _ in range(data.draw(st.integers(0, 3))):
         at = data.draw(st.integers(0, len(changed)))
         changed[at : at + data.draw(st.integers(0, 2))] = data.draw(pieces)
@@ -165,17 +196,47 @@ def test_strict_text_needs_no_repair(text: str) -> None:
     assert repair.repaired(text.encode()) == text.encode()
 
 
-@given(st.lists(st.sampled_from(["NaN", "Infinity", "-Infinity", '"NaN"', '"a\\ud83d"', '"\\ude00\\ud83d\\ude00"', '"\\\\ud83d"',
-                                 '"\\"NaN"', "1", '"Infinity, NaN"', "7" * 4301]), min_size=1, max_size=6), TEXT)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "NaN",
+                "Infinity",
+                "-Infinity",
+                '"NaN"',
+                '"a\\ud83d"',
+                '"\\ude00\\ud83d\\ude00"',
+                '"\\\\ud83d"',
+                '"\\"NaN"',
+                "1",
+                '"Infinity, NaN"',
+                "7" * 4301,
+            ]
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    TEXT,
+)
 def test_repair_changes_only_what_is_broken(values: list[str], name: str) -> None:
     key = json.dumps(name)
     body = ('{"type":"track","userId":"u","properties":{' + key + ":[" + ",".join(values) + "]}}").encode()
-    mended = {"NaN": "null", "Infinity": "null", "-Infinity": "null", '"a\\ud83d"': '"a\\ufffd"',
-              '"\\ude00\\ud83d\\ude00"': '"\\ufffd\\ud83d\\ude00"'}
+    mended = {
+        "NaN": "null",
+        "Infinity": "null",
+        "-Infinity": "null",
+        '"a\\ud83d"': '"a\\ufffd"',
+        '"\\ude00\\ud83d\\ude00"': '"\\ufffd\\ud83d\\ude00"',
+    }
     expected = body
     if any(value in mended for value in values):
-        expected = ('{"type":"track","userId":"u","properties":{' + key + ":["
-                    + ",".join(mended.get(value, value) for value in values) + "]}}").encode()
+        expected = (
+            '{"type":"track","userId":"u","properties":{'
+            + key
+            + ":["
+            + ",".join(mended.get(value, value) for value in values)
+            + "]}}"
+        ).encode()
         assert parse.parse_event(body, "track", ENVELOPE, Limits(1 << 20, 64)) is None
     single = repair.parse_event(body, "track", ENVELOPE, Limits(1 << 20, 64))
     assert [record.raw for record in single.records] == [expected]

@@ -20,8 +20,11 @@ def quoted(text: str, escaped: bool) -> str:
     return '"' + "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2)) + '"'
 
 
-KEYS = st.builds(quoted, st.one_of(TEXT, st.sampled_from(["type", "messageId", "batch", "", "context", "ip", "timestamp"])),
-                 st.booleans())
+KEYS = st.builds(
+    quoted,
+    st.one_of(TEXT, st.sampled_from(["type", "messageId", "batch", "", "context", "ip", "timestamp"])),
+    st.booleans(),
+)
 
 
 @st.composite
@@ -54,7 +57,9 @@ def decoded(text: str | bytes) -> Any:
         ValueError: it is no JSON, or has a lone surrogate, NaN or an infinity.
     """
     raw = text.encode() if isinstance(text, str) else text
-    value = json.loads(raw.decode("utf-8"), object_pairs_hook=Pairs, parse_int=Number, parse_float=Number, parse_constant=_none)
+    value = json.loads(
+        raw.decode("utf-8"), object_pairs_hook=Pairs, parse_int=Number, parse_float=Number, parse_constant=_none
+    )
     json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -35,35 +35,67 @@ def reasons(parsed: Parsed) -> list[str]:
     return [refusal.words for refusal, _ in parsed.refused]
 
 
-@pytest.mark.parametrize(("body", "words"), [
-    (b"", "invalid json"), (b" \n", "invalid json"), (b"{", "invalid json"), (b"<html>", "invalid json"), (b"{'a':1}", "invalid json"),
-    (b'{"userId":"u"}{"userId":"u"}', "invalid json"), (b'{"userId":"u",}', "invalid json"), (b'{"userId":"\xff"}', "invalid json"),
-    (b'{"userId":"\xed\xa0\x80"}', "invalid json"), (b'{"userId":"a\nb"}', "invalid json"), (b'{"userId":01}', "invalid json"),
-    (b"[" * 10_000 + b"]" * 10_000, "invalid json"), (b"[" * 1_000_000, "invalid json"),
-    (b'{"userId":"u","a":' + b"[" * 64 + b"]" * 64 + b"}", "invalid json"), (b"nan", "invalid json"),
-    (json.dumps({"userId": "u"}).encode("utf-16"), "invalid json"),
-    (b"[]", "event is not a valid rudder event"), (b"5", "event is not a valid rudder event"), (b"null", "event is not a valid rudder event"),
-    (b'"x"', "event is not a valid rudder event"), (b"NaN", "event is not a valid rudder event"),
-    (b"{}", "request neither has anonymousId nor userId"), (b'{"userId":"","anonymousId":null}', "request neither has anonymousId nor userId"),
-    (b'{"userId":" \\u200b","anonymousId":"\\u0000"}', "request neither has anonymousId nor userId"),
-    (b'{"userId":{"a":1},"anonymousId":[1]}', "request neither has anonymousId nor userId"),
-    (b'{"userId":true}', "request neither has anonymousId nor userId"),
-    (b'{"userId":"u","x":"' + b"x" * 600_000 + b'"}', "request size exceeds max limit"),
-])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "invalid json"),
+        (b" \n", "invalid json"),
+        (b"{", "invalid json"),
+        (b"<html>", "invalid json"),
+        (b"{'a':1}", "invalid json"),
+        (b'{"userId":"u"}{"userId":"u"}', "invalid json"),
+        (b'{"userId":"u",}', "invalid json"),
+        (b'{"userId":"\xff"}', "invalid json"),
+        (b'{"userId":"\xed\xa0\x80"}', "invalid json"),
+        (b'{"userId":"a\nb"}', "invalid json"),
+        (b'{"userId":01}', "invalid json"),
+        (b"[" * 10_000 + b"]" * 10_000, "invalid json"),
+        (b"[" * 1_000_000, "invalid json"),
+        (b'{"userId":"u","a":' + b"[" * 64 + b"]" * 64 + b"}", "invalid json"),
+        (b"nan", "invalid json"),
+        (json.dumps({"userId": "u"}).encode("utf-16"), "invalid json"),
+        (b"[]", "event is not a valid rudder event"),
+        (b"5", "event is not a valid rudder event"),
+        (b"null", "event is not a valid rudder event"),
+        (b'"x"', "event is not a valid rudder event"),
+        (b"NaN", "event is not a valid rudder event"),
+        (b"{}", "request neither has anonymousId nor userId"),
+        (b'{"userId":"","anonymousId":null}', "request neither has anonymousId nor userId"),
+        (b'{"userId":" \\u200b","anonymousId":"\\u0000"}', "request neither has anonymousId nor userId"),
+        (b'{"userId":{"a":1},"anonymousId":[1]}', "request neither has anonymousId nor userId"),
+        (b'{"userId":true}', "request neither has anonymousId nor userId"),
+        (b'{"userId":"u","x":"' + b"x" * 600_000 + b'"}', "request size exceeds max limit"),
+    ],
+)
 def test_single_events_that_are_refused(body: bytes, words: str) -> None:
     parsed = single(body)
     assert (parsed.records, reasons(parsed), parsed.is_whole) == ([], [words], True)
     assert parsed.refused[0][1] == body.strip(), "its bytes are kept"
 
 
-@pytest.mark.parametrize(("body", "words"), [
-    (b"{}", "empty batch payload"), (b'{"batch":[]}', "empty batch payload"), (b'{"batch":null}', "empty batch payload"),
-    (b'{"batch":"x"}', "empty batch payload"), (b'{"batch":{}}', "empty batch payload"), (b"[]", "event is not a valid rudder event"),
-    (b"5", "event is not a valid rudder event"), (b"", "invalid json"), (b'{"batch":[{"userId":"u"}]', "invalid json"),
-    (b'{"batch":[{"userId":}]}', "invalid json"), (b'{"batch":5,}', "invalid json"), (b'{"batch":[NaN,{"a":}]}', "invalid json"),
-    (b'{"batch":[{"userId":"\xff"}]}', "invalid json"), (b'{"batch":[{"userId":"u"}],"x":[[}', "invalid json"), (b'[1,2', "invalid json"),
-    (b'{"batch":[{"a":NaN}],"sentAt":nil}', "invalid json"), (b'{"batch":[NaN]}x', "invalid json"), (b'{"batch":NaN}', "empty batch payload"),
-])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{}", "empty batch payload"),
+        (b'{"batch":[]}', "empty batch payload"),
+        (b'{"batch":null}', "empty batch payload"),
+        (b'{"batch":"x"}', "empty batch payload"),
+        (b'{"batch":{}}', "empty batch payload"),
+        (b"[]", "event is not a valid rudder event"),
+        (b"5", "event is not a valid rudder event"),
+        (b"", "invalid json"),
+        (b'{"batch":[{"userId":"u"}]', "invalid json"),
+        (b'{"batch":[{"userId":}]}', "invalid json"),
+        (b'{"batch":5,}', "invalid json"),
+        (b'{"batch":[NaN,{"a":}]}', "invalid json"),
+        (b'{"batch":[{"userId":"\xff"}]}', "invalid json"),
+        (b'{"batch":[{"userId":"u"}],"x":[[}', "invalid json"),
+        (b"[1,2", "invalid json"),
+        (b'{"batch":[{"a":NaN}],"sentAt":nil}', "invalid json"),
+        (b'{"batch":[NaN]}x', "invalid json"),
+        (b'{"batch":NaN}', "empty batch payload"),
+    ],
+)
 def test_batches_that_are_refused_whole(body: bytes, words: str) -> None:
     parsed = many(body)
     assert (parsed.records, reasons(parsed), parsed.is_whole) == ([], [words], True)
@@ -75,8 +107,17 @@ def test_a_batch_keeps_the_good_and_refuses_the_bad_with_reasons() -> None:
     for _ in range(70):
         deep = [deep]
     bad = {
-        "event is not a valid rudder event": [5, None, [1], "x", {**GOOD, "type": "purchase"}, {"userId": "u"}, {**GOOD, "type": 5},
-                                              {**GOOD, "type": "Track"}, {**GOOD, "type": None}],
+        "event is not a valid rudder event": [
+            5,
+            None,
+            [1],
+            "x",
+            {**GOOD, "type": "purchase"},
+            {"userId": "u"},
+            {**GOOD, "type": 5},
+            {**GOOD, "type": "Track"},
+            {**GOOD, "type": None},
+        ],
         "request neither has anonymousId nor userId": [{"type": "track"}, {**GOOD, "userId": {}}],
         "invalid json": [{**GOOD, "x": deep}],
         "request size exceeds max limit": [{**GOOD, "x": "x" * 600_000}],
@@ -97,22 +138,47 @@ def test_an_event_that_no_decoder_can_nest_costs_only_itself() -> None:
     assert (parsed.repaired_count, parsed.is_whole) == (1, False)
 
 
-@pytest.mark.parametrize(("field", "sent", "key"), [
-    ("userId", b'"u-1"', "u-1"), ("userId", b'" u-1\\t"', "u-1"), ("userId", b"5", "5"), ("userId", b"7.0", "7"), ("userId", b"7.5", "7.5"),
-    ("userId", b"12345678901234567890123", "12345678901234567890123"), ("userId", b"-3", "-3"), ("userId", b"1e3", "1000"),
-    ("userId", b"1e400", "1e400"), ("userId", b"0", "0"), ("userId", b'"\\u200bu\\ufeff"', "u"), ("userId", '"ü\u200d☃"'.encode(), "ü☃"),
-    ("userId", b'"a\\u0000b"', "ab"), ("anonymousId", b'"a b"', "a b"), ("anonymousId", b"9007199254740993", "9007199254740993"),
-    ("userId", b"7" * 1_000, "7" * 1_000),
-])
+@pytest.mark.parametrize(
+    ("field", "sent", "key"),
+    [
+        ("userId", b'"u-1"', "u-1"),
+        ("userId", b'" u-1\\t"', "u-1"),
+        ("userId", b"5", "5"),
+        ("userId", b"7.0", "7"),
+        ("userId", b"7.5", "7.5"),
+        ("userId", b"12345678901234567890123", "12345678901234567890123"),
+        ("userId", b"-3", "-3"),
+        ("userId", b"1e3", "1000"),
+        ("userId", b"1e400", "1e400"),
+        ("userId", b"0", "0"),
+        ("userId", b'"\\u200bu\\ufeff"', "u"),
+        ("userId", '"ü\u200d☃"'.encode(), "ü☃"),
+        ("userId", b'"a\\u0000b"', "ab"),
+        ("anonymousId", b'"a b"', "a b"),
+        ("anonymousId", b"9007199254740993", "9007199254740993"),
+        ("userId", b"7" * 1_000, "7" * 1_000),
+    ],
+)
 def test_ids_become_keys_and_stay_as_sent(field: str, sent: bytes, key: str) -> None:
     raw = b'{"type":"track","messageId":"m","' + field.encode() + b'":' + sent + b"}"
     for record in (only(single(raw)), only(many(b'{"batch":[' + raw + b"]}"))):
         assert (record.user_id or record.anonymous_id, record.raw, record.flags) == (key, raw, 0)
 
 
-@pytest.mark.parametrize(("sent", "message_id"), [
-    (b'"m-1"', "m-1"), (b'" m-1 "', "m-1"), (b"5", "5"), (b"null", ""), (b'""', ""), (b'"  "', ""), (b"{}", ""), (b"[1]", ""), (b"false", ""),
-])
+@pytest.mark.parametrize(
+    ("sent", "message_id"),
+    [
+        (b'"m-1"', "m-1"),
+        (b'" m-1 "', "m-1"),
+        (b"5", "5"),
+        (b"null", ""),
+        (b'""', ""),
+        (b'"  "', ""),
+        (b"{}", ""),
+        (b"[1]", ""),
+        (b"false", ""),
+    ],
+)
 def test_message_ids(sent: bytes, message_id: str) -> None:
     raw = b'{"type":"track","userId":"u","messageId":' + sent + b"}"
     for record in (only(single(raw)), only(many(b'{"batch":[' + raw + b"]}"))):
@@ -120,7 +186,10 @@ def test_message_ids(sent: bytes, message_id: str) -> None:
         assert bool(record.flags & MESSAGE_ID_SET) == (sent != b'"m-1"')
 
 
-@pytest.mark.parametrize(("sent", "is_set"), [(b'"page"', False), (b'"track"', True), (b'"Page"', True), (b"5", True), (b"null", True), (b"{}", True)])
+@pytest.mark.parametrize(
+    ("sent", "is_set"),
+    [(b'"page"', False), (b'"track"', True), (b'"Page"', True), (b"5", True), (b"null", True), (b"{}", True)],
+)
 def test_the_route_decides_the_type(sent: bytes, is_set: bool) -> None:
     record = only(single(b'{"userId":"u","messageId":"m","type":' + sent + b"}", "page"))
     assert (record.type, bool(record.flags & TYPE_SET)) == ("page", is_set)
@@ -132,50 +201,93 @@ def test_keys_of_properties_and_duplicate_keys_confuse_nobody() -> None:
     assert (record.type, record.user_id, record.raw) == ("track", "u", raw)
 
 
-@pytest.mark.parametrize(("batch_sent_at", "expected"), [
-    (b'"2026-01-01T00:00:00Z"', "2026-01-01T00:00:00Z"), (b"null", ENVELOPE.sent_at), (b"5", ENVELOPE.sent_at), (b'""', ENVELOPE.sent_at),
-])
+@pytest.mark.parametrize(
+    ("batch_sent_at", "expected"),
+    [
+        (b'"2026-01-01T00:00:00Z"', "2026-01-01T00:00:00Z"),
+        (b"null", ENVELOPE.sent_at),
+        (b"5", ENVELOPE.sent_at),
+        (b'""', ENVELOPE.sent_at),
+    ],
+)
 def test_sent_at_of_the_batch_wins_over_the_header(batch_sent_at: bytes, expected: str) -> None:
     for value in (b"1", b"NaN"):
         event = b'{"type":"track","userId":"u","v":' + value + b"}"
         assert only(many(b'{"sentAt":' + batch_sent_at + b',"batch":[' + event + b"]}")).sent_at == expected
 
 
-@pytest.mark.parametrize(("sent", "kept"), [
-    (b'{"userId":"u","v":NaN}', b'{"userId":"u","v":null}'), (b'{"userId":"u","v":[-Infinity,Infinity]}', b'{"userId":"u","v":[null,null]}'),
-    (b'\xef\xbb\xbf{"userId":"u"}', b'{"userId":"u"}'), (b'{"userId":"u\\ud83d"}', b'{"userId":"u\\ufffd"}'),
-    (b'{"userId":"u","v":' + b"7" * 4301 + b',"w":NaN}', b'{"userId":"u","v":' + b"7" * 4301 + b',"w":null}'),
-    (b'{"userId":"u","\\uD83D":"NaN"}', b'{"userId":"u","\\ufffd":"NaN"}'),
-])
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b'{"userId":"u","v":NaN}', b'{"userId":"u","v":null}'),
+        (b'{"userId":"u","v":[-Infinity,Infinity]}', b'{"userId":"u","v":[null,null]}'),
+        (b'\xef\xbb\xbf{"userId":"u"}', b'{"userId":"u"}'),
+        (b'{"userId":"u\\ud83d"}', b'{"userId":"u\\ufffd"}'),
+        (b'{"userId":"u","v":' + b"7" * 4301 + b',"w":NaN}', b'{"userId":"u","v":' + b"7" * 4301 + b',"w":null}'),
+        (b'{"userId":"u","\\uD83D":"NaN"}', b'{"userId":"u","\\ufffd":"NaN"}'),
+    ],
+)
 def test_repairs(sent: bytes, kept: bytes) -> None:
     parsed = single(sent)
     assert (only(parsed).raw, only(parsed).flags & REPAIRED, parsed.repaired_count) == (kept, REPAIRED, 1)
 
 
-@pytest.mark.parametrize("sent", [
-    b'{"userId":"u","v":' + b"7" * 4301 + b"}", b'{"userId":"u","v":1e400}', b'{"userId":"u","v":"a\\u0000b"}', b'{"userId":"u","v":-0.0}',
-    b'{"userId":"u","v":{"a":1,"a":2}}', b'{"userId":"u","v":' + b"[" * 63 + b"]" * 63 + b"}", '{"userId":"u","v":"é\\u00e9\U0001f600\\ud83d\\ude00"}'.encode(),
-    b'{"userId":"u","v":"NaN"}', b'{"userId" : "u" ,\n"v":[ ]}', b'{"userId":"u","v":"\x7f"}', b'{"userId":"u","v":"[[[[' + b"{" * 100 + b'"}',
-])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'{"userId":"u","v":' + b"7" * 4301 + b"}",
+        b'{"userId":"u","v":1e400}',
+        b'{"userId":"u","v":"a\\u0000b"}',
+        b'{"userId":"u","v":-0.0}',
+        b'{"userId":"u","v":{"a":1,"a":2}}',
+        b'{"userId":"u","v":' + b"[" * 63 + b"]" * 63 + b"}",
+        '{"userId":"u","v":"é\\u00e9\U0001f600\\ud83d\\ude00"}'.encode(),
+        b'{"userId":"u","v":"NaN"}',
+        b'{"userId" : "u" ,\n"v":[ ]}',
+        b'{"userId":"u","v":"\x7f"}',
+        b'{"userId":"u","v":"[[[[' + b"{" * 100 + b'"}',
+    ],
+)
 def test_kept_as_it_is(sent: bytes) -> None:
     parsed = single(sent)
     assert (only(parsed).raw, only(parsed).flags & REPAIRED, parsed.repaired_count) == (sent, 0, 0)
 
 
-@pytest.mark.parametrize(("body", "key"), [
-    (b'{"writeKey":"k","batch":[]}', "k"), (b'{"writeKey":"k","userId":"u"}', "k"), (b'{"batch":[{"writeKey":"k"},{"writeKey":"l"}]}', "k"),
-    (b'{"writeKey":null}', ""), (b'{"writeKey":5}', ""), (b"{}", ""), (b"", ""), (b"[", ""), (b"\xff", ""), (b'{"batch":[5]}', ""),
-    (b'{"batch":5}', ""), (b'{"batch":[[{"writeKey":"k"}]]}', ""), (b'{"writeKey":"k"', ""), (b'{"writeKey":"\xff"}', ""),
-])
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"writeKey":"k","batch":[]}', "k"),
+        (b'{"writeKey":"k","userId":"u"}', "k"),
+        (b'{"batch":[{"writeKey":"k"},{"writeKey":"l"}]}', "k"),
+        (b'{"writeKey":null}', ""),
+        (b'{"writeKey":5}', ""),
+        (b"{}", ""),
+        (b"", ""),
+        (b"[", ""),
+        (b"\xff", ""),
+        (b'{"batch":[5]}', ""),
+        (b'{"batch":5}', ""),
+        (b'{"batch":[[{"writeKey":"k"}]]}', ""),
+        (b'{"writeKey":"k"', ""),
+        (b'{"writeKey":"\xff"}', ""),
+    ],
+)
 def test_write_key_of_a_body(body: bytes, key: str) -> None:
     assert parse.write_key(body) == key
 
 
-@pytest.mark.parametrize(("element", "count"), [
-    (b"0", 1_900_000), (b"[]", 300_000), (b'""', parse.EVENTS_MAX), (b'{"type":"track"}', parse.EVENTS_MAX),
-    (b'{"type":"track","userId":"u"}', parse.EVENTS_MAX), (b'{"type":"track","userId":"u"}', parse.EVENTS_MAX + 1),
-    (b'{"userId":NaN}', 20_000),
-])
+@pytest.mark.parametrize(
+    ("element", "count"),
+    [
+        (b"0", 1_900_000),
+        (b"[]", 300_000),
+        (b'""', parse.EVENTS_MAX),
+        (b'{"type":"track"}', parse.EVENTS_MAX),
+        (b'{"type":"track","userId":"u"}', parse.EVENTS_MAX),
+        (b'{"type":"track","userId":"u"}', parse.EVENTS_MAX + 1),
+        (b'{"userId":NaN}', 20_000),
+    ],
+)
 def test_a_body_full_of_tiny_elements_costs_little_memory(element: bytes, count: int) -> None:
     body = b'{"batch":[' + b",".join([element] * count) + b"]}"
     tracemalloc.start()
