@@ -67,8 +67,14 @@ class App:
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
         self._collector = Collector(self._log, self.config, self._clock, self._metrics, self._health, self._readiness)
         self._control = Control(
-            log=self._log, dispatcher=self._dispatcher, collector=self._collector, host=self, clock=self._clock,
-            metrics=self._metrics, data=data, config=self.config.control,
+            log=self._log,
+            dispatcher=self._dispatcher,
+            collector=self._collector,
+            host=self,
+            clock=self._clock,
+            metrics=self._metrics,
+            data=data,
+            config=self.config.control,
         )
         self._exit_code = 0
 

@@ -53,14 +53,35 @@ class Event:
     """
 
     __slots__ = (
-        "_build", "_json", "anonymous_id", "message_id", "part", "person_id", "received_ms", "replayed",
-        "sequence", "source", "type", "user_id",
+        "_build",
+        "_json",
+        "anonymous_id",
+        "message_id",
+        "part",
+        "person_id",
+        "received_ms",
+        "replayed",
+        "sequence",
+        "source",
+        "type",
+        "user_id",
     )
 
     def __init__(
-        self, *, sequence: int, part: int, source: str, type: str, message_id: str, anonymous_id: str,
-        user_id: str, person_id: str, received_ms: int, json: bytes | None = None,
-        build: Callable[[], bytes] | None = None, replayed: bool = False,
+        self,
+        *,
+        sequence: int,
+        part: int,
+        source: str,
+        type: str,
+        message_id: str,
+        anonymous_id: str,
+        user_id: str,
+        person_id: str,
+        received_ms: int,
+        json: bytes | None = None,
+        build: Callable[[], bytes] | None = None,
+        replayed: bool = False,
     ) -> None:
         assert json is not None or build is not None
         self.sequence, self.part, self.source, self.type = sequence, part, source, type
@@ -125,8 +146,17 @@ def pack_event(event: Event) -> bytes:
     """The event as bytes; `unpack_event` gives it back."""
     return _ENCODER.encode(
         _Packed(
-            event.sequence, event.part, event.source, event.type, event.message_id, event.anonymous_id,
-            event.user_id, event.person_id, event.received_ms, event.json, event.replayed,
+            event.sequence,
+            event.part,
+            event.source,
+            event.type,
+            event.message_id,
+            event.anonymous_id,
+            event.user_id,
+            event.person_id,
+            event.received_ms,
+            event.json,
+            event.replayed,
         )
     )
 
@@ -139,7 +169,15 @@ def unpack_event(packed: bytes) -> Event:
     """
     header = _DECODER.decode(packed)
     return Event(
-        sequence=header.sequence, part=header.part, source=header.source, type=header.type,
-        message_id=header.message_id, anonymous_id=header.anonymous_id, user_id=header.user_id,
-        person_id=header.person_id, received_ms=header.received_ms, json=header.json, replayed=header.replayed,
+        sequence=header.sequence,
+        part=header.part,
+        source=header.source,
+        type=header.type,
+        message_id=header.message_id,
+        anonymous_id=header.anonymous_id,
+        user_id=header.user_id,
+        person_id=header.person_id,
+        received_ms=header.received_ms,
+        json=header.json,
+        replayed=header.replayed,
     )

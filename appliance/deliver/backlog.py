@@ -21,9 +21,12 @@ def enforce_backlog(worker: Worker, log: Log, disk_bytes_max: int) -> None:
         return
     if rules.when_full == "block":
         _LOG.error(
-            "backlog_filled", destination=name, bytes=backlog.bytes, age_s=backlog.age_ms // 1000,
+            "backlog_filled",
+            destination=name,
+            bytes=backlog.bytes,
+            age_s=backlog.age_ms // 1000,
             kept="everything, until the log's own budget is spent and the collector answers 503",
-            advice="mend the destination, or set backlog.when_full = \"skip\"",
+            advice='mend the destination, or set backlog.when_full = "skip"',
         )
         return
     to = _where_it_fits(worker, log, bytes_max, age_max_ms)
@@ -33,7 +36,10 @@ def enforce_backlog(worker: Worker, log: Log, disk_bytes_max: int) -> None:
     skip = Skip(name, first, last, log.log_now_ms(), "backlog full")
     log.write(lambda transaction: transaction.save_skip(skip))
     _LOG.error(
-        "backlog_skipped", destination=name, first=first, last=last,
+        "backlog_skipped",
+        destination=name,
+        first=first,
+        last=last,
         advice="a replay fills what retention still holds",
     )
 

@@ -177,8 +177,15 @@ class Dispatcher:
         instance = Instance(stream.destination, one.plugin, one.options, one.config, self._client)
         await instance.open()
         worker = Worker(
-            stream, one.config, instance, self._log, self._pipeline, self._clock, goes,
-            self._config.wal.held_bytes_max, ended,
+            stream,
+            one.config,
+            instance,
+            self._log,
+            self._pipeline,
+            self._clock,
+            goes,
+            self._config.wal.held_bytes_max,
+            ended,
         )
         self._workers[stream.key] = worker
         return worker
@@ -278,8 +285,16 @@ class Dispatcher:
             lane, event = self._pipeline.event(_RECORD.decode(letter.record))
             packed = pack_event(event)
         return HeldJob(
-            destination=letter.destination, lane=lane, sequence=letter.sequence, part=letter.part, attempts=0,
-            next_try_ms=0, first_failed_ms=0, held_ms=self._log.log_now_ms(), error="requeued", event=packed,
+            destination=letter.destination,
+            lane=lane,
+            sequence=letter.sequence,
+            part=letter.part,
+            attempts=0,
+            next_try_ms=0,
+            first_failed_ms=0,
+            held_ms=self._log.log_now_ms(),
+            error="requeued",
+            event=packed,
         )
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
@@ -298,8 +313,12 @@ class Dispatcher:
         key = f"{name}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
         window = {"from_ms": str(from_ms), "to_ms": str(to_ms)}
         cursor = ReplayCursor(
-            destination=name, low=first - 1, until=until, criteria={**criteria, **window},
-            started_ms=self._clock.wall_ms(), progress=Progress(low=first - 1, read=first - 1),
+            destination=name,
+            low=first - 1,
+            until=until,
+            criteria={**criteria, **window},
+            started_ms=self._clock.wall_ms(),
+            progress=Progress(low=first - 1, read=first - 1),
         )
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)

@@ -28,8 +28,16 @@ class Feed:
     """
 
     def __init__(
-        self, log: Log, pipeline: Pipeline, cursor: Cursor, order: Order, goes: Callable[[Record], bool],
-        read_ahead_max: int, *, until: int | None = None, destination: str = "",
+        self,
+        log: Log,
+        pipeline: Pipeline,
+        cursor: Cursor,
+        order: Order,
+        goes: Callable[[Record], bool],
+        read_ahead_max: int,
+        *,
+        until: int | None = None,
+        destination: str = "",
     ) -> None:
         self._log, self._pipeline, self._cursor, self._order = log, pipeline, cursor, order
         self.goes, self._until, self._destination = goes, until, destination
@@ -86,8 +94,12 @@ class Feed:
             blocks = self._log.read(after, READ_BYTES)
         except DamagedBlock as damage:
             _LOG.error(
-                "block_skipped", destination=self._destination, error=str(damage), first=damage.first_sequence,
-                last=damage.last_sequence, advice="sternpost wal verify tells how far the damage goes",
+                "block_skipped",
+                destination=self._destination,
+                error=str(damage),
+                first=damage.first_sequence,
+                last=damage.last_sequence,
+                advice="sternpost wal verify tells how far the damage goes",
             )
             self._cursor.passed(damage.last_sequence)
             self._recover()

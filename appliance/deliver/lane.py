@@ -14,12 +14,30 @@ class Job:
     """
 
     __slots__ = (
-        "_kind", "attempts", "error", "event", "first_failed_ms", "lane", "part", "sequence", "size", "stored",
+        "_kind",
+        "attempts",
+        "error",
+        "event",
+        "first_failed_ms",
+        "lane",
+        "part",
+        "sequence",
+        "size",
+        "stored",
     )
 
     def __init__(
-        self, lane: str, sequence: int, part: int, event: Event | None, size: int, *, stored: bool = False,
-        attempts: int = 0, first_failed_ms: int = 0, error: str = "",
+        self,
+        lane: str,
+        sequence: int,
+        part: int,
+        event: Event | None,
+        size: int,
+        *,
+        stored: bool = False,
+        attempts: int = 0,
+        first_failed_ms: int = 0,
+        error: str = "",
     ) -> None:
         self.lane, self.sequence, self.part, self.event, self.size = lane, sequence, part, event, size
         self.stored, self.attempts, self.first_failed_ms, self.error = stored, attempts, first_failed_ms, error
@@ -45,8 +63,18 @@ class Lane:
     """The queue of one person. Invariant: every job in `ready` stands before every job that is `behind`."""
 
     __slots__ = (
-        "behind", "in_flight", "load_wanted", "members", "name", "not_before_ms", "queued", "ready", "stored",
-        "timer_ms", "uncounted", "version",
+        "behind",
+        "in_flight",
+        "load_wanted",
+        "members",
+        "name",
+        "not_before_ms",
+        "queued",
+        "ready",
+        "stored",
+        "timer_ms",
+        "uncounted",
+        "version",
     )
 
     def __init__(self, name: str) -> None:

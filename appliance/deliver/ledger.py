@@ -158,9 +158,16 @@ class Ledger:
         job = effect.job
         assert job.event is not None
         return HeldJob(
-            destination=self._key, lane=job.lane, sequence=job.sequence, part=job.part, attempts=effect.attempts,
-            next_try_ms=effect.not_before_ms, first_failed_ms=effect.first_failed_ms, held_ms=self._log.log_now_ms(),
-            error=effect.error, event=pack_event(job.event),
+            destination=self._key,
+            lane=job.lane,
+            sequence=job.sequence,
+            part=job.part,
+            attempts=effect.attempts,
+            next_try_ms=effect.not_before_ms,
+            first_failed_ms=effect.first_failed_ms,
+            held_ms=self._log.log_now_ms(),
+            error=effect.error,
+            event=pack_event(job.event),
             replay=self._key if self._key != self._destination else "",
         )
 
@@ -168,10 +175,20 @@ class Ledger:
         job = effect.job
         assert job.event is not None
         return DeadLetter(
-            id=0, destination=self._destination, lane=job.lane, sequence=job.sequence, part=job.part,
-            stage=effect.stage, reason=effect.reason, kind=effect.reason[:80], sample=effect.sample,
-            attempts=job.attempts, first_failed_ms=job.first_failed_ms, buried_ms=0,
-            event=packed_or_empty(job.event), record=self._original(job.sequence),
+            id=0,
+            destination=self._destination,
+            lane=job.lane,
+            sequence=job.sequence,
+            part=job.part,
+            stage=effect.stage,
+            reason=effect.reason,
+            kind=effect.reason[:80],
+            sample=effect.sample,
+            attempts=job.attempts,
+            first_failed_ms=job.first_failed_ms,
+            buried_ms=0,
+            event=packed_or_empty(job.event),
+            record=self._original(job.sequence),
         )
 
     def _original(self, sequence: int) -> bytes:

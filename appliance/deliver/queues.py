@@ -253,9 +253,7 @@ class Queues:
     def store(self, lane: Lane, job: Job, not_before_ms: int = 0) -> None:
         if job.lane != lane.name:
             self._remember_member(lane, job.lane)
-        self.effects.append(
-            Held(job, job.stored, job.attempts, job.first_failed_ms, not_before_ms, job.error)
-        )
+        self.effects.append(Held(job, job.stored, job.attempts, job.first_failed_ms, not_before_ms, job.error))
         if not job.stored:
             lane.stored += 1
             self.stored += 1

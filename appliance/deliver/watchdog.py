@@ -46,7 +46,9 @@ class Watchdog:
         frame = sys._current_frames().get(self._watched.ident or 0)
         where = traceback.extract_stack(frame)[-1] if frame else None
         _LOG.error(
-            "delivery_loop_stalled", destination=task.get_name() if task else "unknown", stalled_s=STALL_S,
+            "delivery_loop_stalled",
+            destination=task.get_name() if task else "unknown",
+            stalled_s=STALL_S,
             where=f"{where.filename}:{where.lineno} {where.name}" if where else "unknown",
             advice="a plug-in blocks in an `async def`; make it a plain `def`, which runs in a thread of its own",
         )

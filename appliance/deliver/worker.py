@@ -61,8 +61,16 @@ class Worker:
     """
 
     def __init__(
-        self, stream: Stream, config: DestinationConfig, instance: Instance, log: Log, pipeline: Pipeline,
-        clock: Clock, goes: Callable[[Record], bool], held_bytes_max: int, ended: Callable[[], None] | None = None,
+        self,
+        stream: Stream,
+        config: DestinationConfig,
+        instance: Instance,
+        log: Log,
+        pipeline: Pipeline,
+        clock: Clock,
+        goes: Callable[[Record], bool],
+        held_bytes_max: int,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self.stream, self.config, self.instance = stream, config, instance
         self._log, self._clock, self._ended = log, clock, ended
@@ -84,7 +92,13 @@ class Worker:
         self._restore()
         until = stream.cursor.until if stream.cursor else None
         self.feed = Feed(
-            log, pipeline, self.cursor, self.order, goes, config.read_ahead_max, until=until,
+            log,
+            pipeline,
+            self.cursor,
+            self.order,
+            goes,
+            config.read_ahead_max,
+            until=until,
             destination=stream.destination,
         )
         self.ledger = Ledger(log, stream.key, stream.destination, self.cursor, self._save, self.wake)
@@ -202,8 +216,11 @@ class Worker:
             elif isinstance(effect, Buried):
                 self.figures.aborted_total += 1
                 _LOG.warning(
-                    "event_aborted", destination=self.stream.destination, error=effect.reason,
-                    kept="as a dead letter", advice="sternpost dead list",
+                    "event_aborted",
+                    destination=self.stream.destination,
+                    error=effect.reason,
+                    kept="as a dead letter",
+                    advice="sternpost dead list",
                 )
             if not isinstance(effect, Settled):
                 self._decisive = True
@@ -245,7 +262,10 @@ class Worker:
         self.figures.failed(result, self._clock.wall_ms())
         event = "plugin_faulted" if result.fault else "delivery_throttled" if result.throttled else "delivery_failed"
         _LOG.warning(
-            event, destination=self.stream.destination, error=result.reason, attempt=attempt,
+            event,
+            destination=self.stream.destination,
+            error=result.reason,
+            attempt=attempt,
             kept="the event waits and is tried again" if result.kind == "retry" else "see the dead letters",
         )
 
@@ -271,8 +291,15 @@ class Worker:
             event = unpack_event(row.event)
             jobs.append(
                 Job(
-                    row.lane, row.sequence, row.part, event, len(event.json), stored=True, attempts=row.attempts,
-                    first_failed_ms=row.first_failed_ms, error=row.error,
+                    row.lane,
+                    row.sequence,
+                    row.part,
+                    event,
+                    len(event.json),
+                    stored=True,
+                    attempts=row.attempts,
+                    first_failed_ms=row.first_failed_ms,
+                    error=row.error,
                 )
             )
         return jobs
@@ -307,9 +334,7 @@ class Worker:
 
     def _breaker(self) -> Breaker:
         rules = self.config.breaker
-        return Breaker(
-            rules.people, int(rules.window * 1000), int(rules.probe_min * 1000), int(rules.probe_max * 1000)
-        )
+        return Breaker(rules.people, int(rules.window * 1000), int(rules.probe_min * 1000), int(rules.probe_max * 1000))
 
     def state(self) -> DestinationState:
         """Where it stands, in the operator's words; any thread."""
@@ -329,21 +354,33 @@ class Worker:
         shift_ms = self._clock.wall_ms() - self._log.log_now_ms()
         closed = breaker.closed
         return DestinationStatus(
-            name=self.stream.key, plugin=self.config.plugin, state=self.state(), enabled=self.config.enabled,
-            sequence_low=low, lag_events=max(0, self._log.last_sequence - low) if waits else 0,
+            name=self.stream.key,
+            plugin=self.config.plugin,
+            state=self.state(),
+            enabled=self.config.enabled,
+            sequence_low=low,
+            lag_events=max(0, self._log.last_sequence - low) if waits else 0,
             oldest_undelivered_ms=self._oldest_ms() if waits else 0,
             held_people=sum(1 for lane in list(self.order.queues.lanes.values()) if lane.stored),
-            held_events=self.order.queues.stored, in_flight=self.order.queues.in_flight_jobs,
-            delivered_total=figures.delivered_total, failed_total=figures.failed_total,
-            aborted_total=figures.aborted_total, filtered_total=self.feed.filtered_total,
-            latency_p50_ms=figures.latency_ms(0.5), latency_p95_ms=figures.latency_ms(0.95),
-            last_error=figures.last_error, last_error_sample=figures.last_error_sample,
+            held_events=self.order.queues.stored,
+            in_flight=self.order.queues.in_flight_jobs,
+            delivered_total=figures.delivered_total,
+            failed_total=figures.failed_total,
+            aborted_total=figures.aborted_total,
+            filtered_total=self.feed.filtered_total,
+            latency_p50_ms=figures.latency_ms(0.5),
+            latency_p95_ms=figures.latency_ms(0.95),
+            last_error=figures.last_error,
+            last_error_sample=figures.last_error_sample,
             breaker={
-                "state": breaker.state.value, "cause": breaker.cause,
+                "state": breaker.state.value,
+                "cause": breaker.cause,
                 "opened_ms": 0 if closed else breaker.opened_ms + shift_ms,
                 "next_probe_ms": 0 if closed else breaker.next_probe_ms + shift_ms,
             },
-            errors=dict(figures.errors), unsaved=self.ledger.unsaved, hung=self.instance.hung,
+            errors=dict(figures.errors),
+            unsaved=self.ledger.unsaved,
+            hung=self.instance.hung,
         )
 
     def _oldest_ms(self) -> int:

@@ -101,16 +101,31 @@ class Pipeline:
     def _event(self, record: Record, lane: str) -> Event:
         person_id = self._resolver.person_id(lane)
         return Event(
-            sequence=record.sequence, part=0, source=record.source, type=record.type, message_id=record.message_id,
-            anonymous_id=record.anonymous_id, user_id=record.user_id, person_id=person_id,
-            received_ms=record.received_ms, build=lambda: enrich(record, person_id),
+            sequence=record.sequence,
+            part=0,
+            source=record.source,
+            type=record.type,
+            message_id=record.message_id,
+            anonymous_id=record.anonymous_id,
+            user_id=record.user_id,
+            person_id=person_id,
+            received_ms=record.received_ms,
+            build=lambda: enrich(record, person_id),
         )
 
     @staticmethod
     def _copy(event: Event) -> Event:
         """The same event, marked as replayed."""
         return Event(
-            sequence=event.sequence, part=event.part, source=event.source, type=event.type,
-            message_id=event.message_id, anonymous_id=event.anonymous_id, user_id=event.user_id,
-            person_id=event.person_id, received_ms=event.received_ms, build=lambda: event.json, replayed=True,
+            sequence=event.sequence,
+            part=event.part,
+            source=event.source,
+            type=event.type,
+            message_id=event.message_id,
+            anonymous_id=event.anonymous_id,
+            user_id=event.user_id,
+            person_id=event.person_id,
+            received_ms=event.received_ms,
+            build=lambda: event.json,
+            replayed=True,
         )

@@ -87,9 +87,13 @@ class World:
     def __init__(self, rng: random.Random, log: Log, *, atomic: bool, batch: int, fail: float, people: int) -> None:
         self.rng, self.log, self.disk, self.now, self.fail = rng, log, Disk(), 1_000, fail
         self.rules = Rules(
-            in_flight_max=rng.randint(1, 4), lane_ready_max=rng.choice([2, 3, 8]), attempts_max=rng.choice([2, 4, 50]),
-            age_max_ms=10_000_000, delay_ms=lambda attempts: rng.randint(0, 50 << min(attempts, 4)),
-            many_per_lane=atomic, batch_events_max=batch,
+            in_flight_max=rng.randint(1, 4),
+            lane_ready_max=rng.choice([2, 3, 8]),
+            attempts_max=rng.choice([2, 4, 50]),
+            age_max_ms=10_000_000,
+            delay_ms=lambda attempts: rng.randint(0, 50 << min(attempts, 4)),
+            many_per_lane=atomic,
+            batch_events_max=batch,
         )
         self.people = people
         self.arrived: dict[int, int] = {}
@@ -211,7 +215,9 @@ class World:
             elif chance < crash + requeue:
                 self.requeue()
             self.now += self.rng.choice([0, 0, 1, 20])
-            self.rng.choice([self.read, self.read, self.take, self.take, self.settle, self.settle, self.want, self.commit])()
+            self.rng.choice(
+                [self.read, self.read, self.take, self.take, self.settle, self.settle, self.want, self.commit]
+            )()
 
     def finish(self) -> None:
         self.fail = 0.0
@@ -231,17 +237,36 @@ class World:
         assert self.ended == everything, f"never ended: {sorted(everything - self.ended)}, {self.order.queues.lanes}"
         assert not self.disk.joined, "joins of empty lanes are forgotten"
         assert not self.order.queues.lanes
-        assert (self.order.in_flight, self.order.queues.in_flight_jobs, self.order.queues.ready, self.order.queues.stored) == (0, 0, 0, 0)
+        assert (
+            self.order.in_flight,
+            self.order.queues.in_flight_jobs,
+            self.order.queues.ready,
+            self.order.queues.stored,
+        ) == (0, 0, 0, 0)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    seed=st.integers(0, 2**32), events=st.integers(1, 80), people=st.integers(1, 8), atomic=st.booleans(),
-    batch=st.sampled_from([1, 2, 5]), fail=st.sampled_from([0.0, 0.2, 0.6]), crash=st.sampled_from([0.0, 0.02]),
-    join_share=st.sampled_from([0.0, 0.0, 0.1]), breaker=st.sampled_from([2, 20]),
+    seed=st.integers(0, 2**32),
+    events=st.integers(1, 80),
+    people=st.integers(1, 8),
+    atomic=st.booleans(),
+    batch=st.sampled_from([1, 2, 5]),
+    fail=st.sampled_from([0.0, 0.2, 0.6]),
+    crash=st.sampled_from([0.0, 0.02]),
+    join_share=st.sampled_from([0.0, 0.0, 0.1]),
+    breaker=st.sampled_from([2, 20]),
 )
 def test_first_arrivals_are_in_order_and_everything_ends(
-    seed: int, events: int, people: int, atomic: bool, batch: int, fail: float, crash: float, join_share: float, breaker: int
+    seed: int,
+    events: int,
+    people: int,
+    atomic: bool,
+    batch: int,
+    fail: float,
+    crash: float,
+    join_share: float,
+    breaker: int,
 ) -> None:
     rng = random.Random(seed)
     log = Log.draw(rng, events, people, join_share)
@@ -251,7 +276,9 @@ def test_first_arrivals_are_in_order_and_everything_ends(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32), events=st.integers(10, 80), people=st.integers(1, 4), crash=st.sampled_from([0.0, 0.02]))
+@given(
+    seed=st.integers(0, 2**32), events=st.integers(10, 80), people=st.integers(1, 4), crash=st.sampled_from([0.0, 0.02])
+)
 def test_a_requeued_event_goes_before_newer_ones_that_wait(seed: int, events: int, people: int, crash: float) -> None:
     rng = random.Random(seed)
     world = World(rng, Log.draw(rng, events, people, 0.0), atomic=False, batch=1, fail=0.4, people=20)

@@ -10,7 +10,9 @@ from appliance.process.route import matches, route, selects
 from appliance.wal.log import Block
 
 
-def record(raw: object = None, *, source: str = "web", type: str = "track", anonymous: str = "a", user: str = "") -> Record:
+def record(
+    raw: object = None, *, source: str = "web", type: str = "track", anonymous: str = "a", user: str = ""
+) -> Record:
     return Record(1, source, 0, "", type, anonymous, user, "m", "", 0, json.dumps(raw or {}).encode())
 
 
