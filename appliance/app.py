@@ -118,8 +118,7 @@ class App:
         await asyncio.to_thread(self._dispatcher.start, self._bound)
         await self._start_listeners()
         _LOG.info("started", version=self.version, collect=self.collect_url, control=self.config.control.listen)
-        for fault in self.faults():
-            _LOG.error("part_not_started", error=fault)
+        self._log_faults()
 
     async def _start_listeners(self) -> None:
         self._start_faults = []
@@ -172,6 +171,7 @@ class App:
         changes += await self._dispatcher.apply(loaded.config, bound)
         await self._start_listeners()
         _LOG.info("reloaded", changes="; ".join(changes) or "none")
+        self._log_faults()
         return changes + [f"not started: {fault}" for fault in self.faults()]
 
     async def _reload_on_signal(self) -> None:
@@ -179,6 +179,10 @@ class App:
             await self.reload()
         except ConfigError as error:
             _LOG.error("reload_refused", error=str(error), kept="the running configuration")
+
+    def _log_faults(self) -> None:
+        for fault in self.faults():
+            _LOG.error("part_not_started", error=fault)
 
     def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], list[str]]:
         self._shelf.look(loaded.config.plugins.folders)
