@@ -17,7 +17,7 @@ from appliance.control.query import Query
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.errors import DamagedRecord
-from appliance.core.event import Event, Record
+from appliance.core.event import Event, Record, event_name
 from appliance.deliver.outcome import Result
 from appliance.wal.log import DamagedBlock, Log
 
@@ -276,7 +276,7 @@ class _Delivered:
             "received_ms": event.received_ms,
             "source": event.source,
             "type": event.type,
-            "event": views.event_name(event.json),
+            "event": event_name(event.json),
             "message_id": event.message_id,
             "user_id": event.user_id,
             "anonymous_id": event.anonymous_id,
@@ -290,7 +290,7 @@ _Subject = RecordSubject | _Delivered
 
 def _of_event(key: str, event: Record | Event, payload: bytes) -> Sequence[str]:
     if key == "event":
-        return (views.event_name(payload),)
+        return (event_name(payload),)
     if key == "user":
         return [name for name in (event.user_id, event.anonymous_id) if name]
     field = {"source": event.source, "type": event.type, "id": event.message_id}.get(key)

@@ -11,22 +11,12 @@ from typing import Any
 import msgspec
 
 from appliance.control.ports import DestinationStatus, SourceStatus
-from appliance.core.event import Event, Record, unpack_event
+from appliance.core.event import Event, Record, event_name, unpack_event
 from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor
 
 PAYLOAD_BYTES_MAX = 1 << 20
 _RECORD = msgspec.msgpack.Decoder(Record)
 _CODE = re.compile(r"\b(?:HTTP |status )([1-5]\d\d)\b")
-
-
-class _Named(msgspec.Struct):
-    """The keys of an event by which people know it."""
-
-    event: Any = None
-    name: Any = None
-
-
-_NAMED = msgspec.json.Decoder(_Named)
 
 
 class SourceView(msgspec.Struct, kw_only=True):
@@ -280,16 +270,6 @@ def code_of(reason: str) -> int | None:
     """The HTTP status that a reason names."""
     found = _CODE.search(reason)
     return int(found[1]) if found else None
-
-
-def event_name(payload: bytes) -> str:
-    """`event` of a track event, `name` of a page or screen; "" where there is none."""
-    try:
-        named = _NAMED.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    name = named.event if isinstance(named.event, str) else named.name
-    return name if isinstance(name, str) else ""
 
 
 def raw_json(payload: bytes) -> msgspec.Raw:
