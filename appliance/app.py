@@ -63,6 +63,10 @@ class App:
         self._start_faults: list[str] = []
         self._clock, self._metrics = SystemClock(), Metrics()
         self._log = Log.open(data / "wal", self.config.wal, self._clock, null_store=null_store)
+        if self._log.salvaged:
+            _LOG.error(
+                "store_quarantined", kept=self._log.salvaged, advice="sternpost wal verify looks into the old one"
+            )
         self._pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max)
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
         self._collector = Collector(self._log, self.config, self._clock, self._metrics, self._health, self._readiness)

@@ -117,7 +117,7 @@ def event_name(payload: bytes) -> str:
     """The event's `event`, else its `name`, as text; "" where it has none, or is no JSON object."""
     try:
         named = _NAMED.decode(payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
     return str(named.event or named.name or "")
 

@@ -1,4 +1,4 @@
-"""A job is one event (or one part of it) on its way to one destination: its states and their words."""
+"""A job is one event (or one part of it) on its way to one destination: the words for where it stands."""
 
 from enum import StrEnum
 
@@ -14,17 +14,6 @@ class JobState(StrEnum):
     ABORTED = "aborted"
     """Is a dead letter."""
     FILTERED = "filtered"
-
-
-TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.EXECUTING, JobState.FILTERED, JobState.ABORTED}),
-    JobState.EXECUTING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.ABORTED, JobState.WAITING}),
-    JobState.FAILED: frozenset({JobState.EXECUTING, JobState.ABORTED}),
-    JobState.SUCCEEDED: frozenset(),
-    JobState.ABORTED: frozenset({JobState.FAILED}),
-    JobState.FILTERED: frozenset(),
-}
-"""EXECUTING to WAITING is a throttled attempt; ABORTED to FAILED is a requeue."""
 
 
 class DestinationState(StrEnum):

@@ -53,7 +53,7 @@ def test_the_name_is_the_event_or_the_page() -> None:
     assert event_name(b'{"event":"A","name":"B"}') == "A"
     assert event_name(b'{"name":"B"}') == "B"
     assert event_name(b'{"event":5}') == "5"
-    assert event_name(b"{}") == event_name(b"[]") == ""
+    assert event_name(b"{}") == event_name(b"[]") == event_name(b'{"event":"\xff"}') == ""
 
 
 def test_lanes_without_a_graph() -> None:
