@@ -36,7 +36,7 @@ def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> P
     text = repaired(body)
     if not parse.is_strict(text):
         return parse.refused(parse.INVALID_JSON, body)
-    parsed = parse.take_one(text, REPAIRED, type, envelope, limits)
+    parsed = parse.take_one(text, 0 if text == body else REPAIRED, type, envelope, limits)
     return parsed if parsed.records else parse.refused(parsed.refused[0][0], body)
 
 
