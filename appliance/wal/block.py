@@ -41,6 +41,7 @@ MAGIC = b"SPB1"
 HEADER_BYTES = 80
 DIGEST_BYTES = 16
 _HEADER = struct.Struct("<4sIIIIIQQqqqQQ")
+_IDS = struct.Struct("<8xI44xq8xQ")
 _CHECKSUM = struct.Struct("<I")
 _RAW_BYTES_MAX = 1 << 30
 _PACKED_KEPT_BYTES = 1 << 20
@@ -116,6 +117,14 @@ def header(value: bytes | memoryview) -> Header:
 def digests(value: bytes | memoryview, fields: Header) -> bytes:
     """The digests, one after the other; the checksum is not verified, a wrong one forgets an id and can do no more."""
     return bytes(value[HEADER_BYTES : HEADER_BYTES + DIGEST_BYTES * fields.events])
+
+
+def ids(value: memoryview) -> tuple[int, int, bytes] | None:
+    """(log clock, events before, digests) of a block, fast: a start reads a million; None for a damaged header."""
+    if len(value) < HEADER_BYTES or value[:4] != MAGIC:
+        return None
+    count, log_ms, before = _IDS.unpack_from(value)
+    return log_ms, before, bytes(value[HEADER_BYTES : HEADER_BYTES + DIGEST_BYTES * count])
 
 
 def records_bytes(value: bytes | memoryview) -> tuple[Header, bytes]:

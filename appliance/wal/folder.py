@@ -66,8 +66,10 @@ class Folder:
         self._mark(clean=True)
 
     def release(self) -> None:
-        """Give the lock back."""
-        os.close(self._fd)
+        """Give the lock back; a second time is no harm."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     @property
     def data(self) -> Path:

@@ -95,21 +95,25 @@ class SeenRows:
     def __init__(self, tables: Tables, bounds: Bounds) -> None:
         self._tables, self._bounds = tables, bounds
 
-    def load(self, txn: "lmdb.Transaction[bytes]", window: Window, events: int, now_ms: int) -> None:
+    def load(self, env: lmdb.Environment, window: Window, events: int, now_ms: int) -> None:
         """Fill the window: rows of trimmed blocks first, then blocks, as far back as the bounds ask; oldest first."""
         lots: list[tuple[int, bytes]] = []
-        with txn.cursor(self._tables.blocks) as cursor:
-            for _, value in cursor.iterprev():
-                fields = block.header(value)
-                newer = events - fields.events_before - fields.events
-                if self._bounds.surplus(newer, fields.events, fields.log_ms, now_ms):
-                    break
-                lots.append((fields.log_ms, block.digests(value, fields)))
-        with txn.cursor(self._tables.seen) as cursor:
-            for _, value in cursor:
-                window.add(_split(value[_ROW.size :]), _ROW.unpack_from(value)[0])
-        for log_ms, ids in reversed(lots):
-            window.add(_split(ids), log_ms)
+        with env.begin(buffers=True) as txn:
+            with txn.cursor(self._tables.blocks) as cursor:
+                for value in cursor.iterprev(keys=False):
+                    found = block.ids(value)
+                    if found is None:
+                        continue
+                    log_ms, before, ids = found
+                    own = len(ids) // DIGEST_BYTES
+                    if self._bounds.surplus(events - before - own, own, log_ms, now_ms):
+                        break
+                    lots.append((log_ms, ids))
+            with txn.cursor(self._tables.seen) as cursor:
+                for value in cursor.iternext(keys=False):
+                    lots_ms, _ = _ROW.unpack_from(value)
+                    window.add(_split(bytes(value[_ROW.size :])), lots_ms)
+        _add_in_chunks(window, lots)
 
     def keep(
         self, txn: "lmdb.Transaction[bytes]", value: bytes, fields: block.Header, events: int, now_ms: int
@@ -134,6 +138,17 @@ class SeenRows:
                     return dropped, False
                 there = cursor.delete() and bool(cursor.key())
         return rows_max, True
+
+
+def _add_in_chunks(window: Window, lots: list[tuple[int, bytes]]) -> None:
+    """Add lots, given newest first: many at a time, for a million single events make a million lots."""
+    while lots:
+        began_ms, gathered, size = lots[-1][0], [], 0
+        while lots and size < _CHUNK_IDS * DIGEST_BYTES and lots[-1][0] - began_ms <= _CHUNK_MS:
+            log_ms, ids = lots.pop()
+            gathered.append(ids)
+            size += len(ids)
+        window.add(_split(b"".join(gathered)), log_ms)
 
 
 def _split(ids: bytes) -> list[bytes]:

@@ -65,10 +65,10 @@ class State:
         with store.env.begin() as txn:
             self._beside_blocks = 0
             self.budget = Budget(config, self.used_bytes(txn, only_blocks=False))
-            self.seen.load(txn, self.window, self.events, clock.now_ms())
             self.lows = {name: one.low for name, one in progress.all_progress(txn, store.tables).items()}
             self.replay_lows = {name: one.low for name, one in progress.all_replays(txn, store.tables).items()}
             self.held = held.sizes(txn, store.tables)
+        self.seen.load(store.env, self.window, self.events, clock.now_ms())
         self._upkeep_ms = 0
         self._recheck_ms = 0
         self.due_ms: int | None = clock.now_ms() + _TIMER_MS

@@ -11,10 +11,11 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import lmdb
 
+from appliance.core import logs
 from appliance.core.errors import LogFailed, Overloaded
 from appliance.wal import keys
 from appliance.wal.group import Group, prepare
@@ -24,6 +25,7 @@ from appliance.wal.state import Maintained, State
 from appliance.wal.transaction import Effects, Transaction
 from appliance.wal.types import Audit, Block
 
+_log = logs.logger("wal")
 _RETRY_S = 1.0
 """How often a full disk is looked at again."""
 _ROOM_TURNS_MAX = 64
@@ -240,8 +242,7 @@ class Writer:
         for change, result in zip(changes, results, strict=True):
             change.future.set_result(result)
         if group and group.records:
-            for wake in self.subscribers:
-                wake()
+            _tell(self.subscribers)
 
     def _settle(self, tickets: list[Ticket], error: Exception | None) -> None:
         assert self._intake is not None
@@ -285,8 +286,7 @@ class Writer:
 
     def _audit(self, audit: Audit) -> None:
         self._state.figures.audited(audit)
-        for callback in self.on_audit:
-            callback(audit)
+        _tell(self.on_audit, audit)
 
     def _fail(self, cause: Exception, tickets: list[Ticket], changes: list[Change]) -> None:
         """The end: nothing that is not known to be on disk is acknowledged, now or later."""
@@ -298,8 +298,7 @@ class Writer:
         self.failed = error
         left = self._inbox.close(error)
         self._drop(Work(tickets + left.tickets, changes + left.changes), error)
-        for callback in self.on_failure:
-            callback(error)
+        _tell(self.on_failure, error)
 
     def _drop(self, work: Work, error: LogFailed) -> None:
         if work.tickets:
@@ -307,3 +306,12 @@ class Writer:
         for change in work.changes:
             if not change.future.done():
                 change.future.set_exception(error)
+
+
+def _tell(callbacks: Iterable[Callable[..., None]], *arguments: object) -> None:
+    """Call others' functions; one that raises must not end the log."""
+    for callback in callbacks:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            _log.error("callback_failed", callback=repr(callback), error=f"{error.__class__.__name__}: {error}")
