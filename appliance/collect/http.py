@@ -21,6 +21,8 @@ from appliance.core import logs, units
 from appliance.core.config import CollectConfig, TlsConfig
 
 HEAD_LINE_BYTES_MAX = 16 * 1024
+HEAD_BYTES_MAX = 64 * 1024
+"""Of a head that is not complete; twice that may come in one packet."""
 LINGER_S = 2.0
 """What is left of a refused body is read for this long, so that the client sees the answer and not a reset."""
 SWEEP_S_MAX = 1.0
@@ -38,13 +40,13 @@ Handle = Callable[[web.BaseRequest, "Connection"], Awaitable[tuple[Answer, bytes
 class Connection(web.RequestHandler):
     """One client; lives on the collector's loop."""
 
-    __slots__ = ("_listener", "deadline_s", "peer", "stage", "trusted")
+    __slots__ = ("_head_bytes", "_listener", "deadline_s", "peer", "stage", "trusted")
 
     def __init__(self, listener: "Listener", **arguments: Any) -> None:
         super().__init__(listener, **arguments)
         self._listener = listener
         self.deadline_s, self.stage = _NEVER, ""
-        self.peer, self.trusted = "", False
+        self.peer, self.trusted, self._head_bytes = "", False, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it, or close it at once where there are too many."""
@@ -67,10 +69,19 @@ class Connection(web.RequestHandler):
         if data and self.stage == "idle":
             self.begin("head", self._listener.config.header_timeout_s)
         super().data_received(data)
+        if self.stage != "head":
+            return
+        self._head_bytes += len(data)
+        if self._messages:  # its head is complete; the request is handled in a moment
+            self.begin("body", self._listener.config.body_timeout_s)
+        elif self._head_bytes > HEAD_BYTES_MAX:
+            self._listener.broken_total += 1
+            self.cut()
 
     def begin(self, stage: str, timeout_s: float) -> None:
         """From now on the client does this, and for so long."""
         self.stage, self.deadline_s = stage, self._loop.time() + timeout_s
+        self._head_bytes = 0
 
     def work(self) -> None:
         """From now on it is our turn."""
