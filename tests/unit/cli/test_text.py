@@ -100,6 +100,12 @@ def test_words_that_the_shell_unquoted_are_quoted_again(words: list[str], matchi
     assert parse(filter_text("", words)).matches(Named())
 
 
+def test_a_whole_filter_in_one_word_stays_a_filter() -> None:
+    assert filter_text("", ["dest:crm code:400"]) == "dest:crm code:400"
+    assert filter_text("", ["event:Order Completed"]) == 'event:"Order Completed"'
+    assert filter_text("", ["event:a: b"]) == 'event:"a: b"'
+
+
 def test_words_and_text_are_one_filter() -> None:
     assert filter_text("dest:crm", ["code:400", "connection refused", "age:>1h 30m"]) == (
         'dest:crm code:400 "connection refused" age:">1h 30m"'
