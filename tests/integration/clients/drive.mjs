@@ -1,7 +1,7 @@
 // Plays the scenario with an unmodified Node SDK: `node drive.mjs rudderstack|segment URL WRITE_KEY SCENARIO`.
 //
-// rudder-sdk-node posts one batch at a time; analytics-node posts its batches in parallel, so its order is only
-// known to the collector.
+// Both post their batches in parallel when calls come fast (rudder-sdk-node: every flush that waited for the one
+// before starts at its end), so their order is only known to the collector.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -105,6 +105,17 @@ def assert_in_order(sent: list[Sent], arrived_ids: list[str]) -> None:
             answered.append((events[0].exchange.answered, places[-1]))
 
 
+def assert_same_order(sent: list[Sent], one: list[str], other: list[str]) -> None:
+    """Two destinations, each on its own cursor, got every lane in the same order: the log's.
+
+    It is the only order there is for what an SDK posted in parallel.
+    """
+    lane_of = {event.message_id: event.lane for event in sent}
+    assert set(one) == set(other) == set(lane_of)
+    for lane in set(lane_of.values()):
+        assert [name for name in one if lane_of[name] == lane] == [name for name in other if lane_of[name] == lane]
+
+
 def assert_unchanged(event: Sent, delivered: str) -> None:
     """The delivered event is the sent one, byte for byte, but for what the collector is to set."""
     before = msgspec.json.decode(event.raw, type=dict[str, msgspec.Raw])

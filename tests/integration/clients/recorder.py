@@ -4,6 +4,7 @@ It shows what an SDK really put on the wire. Order between connections is the pr
 """
 
 import asyncio
+import contextlib
 import gzip
 import itertools
 import threading
@@ -169,10 +170,11 @@ class Recorder:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(
-            _pump(reader, up_writer, _Parser(lambda message: False), requested),
-            _pump(up_reader, writer, _Parser(bodiless), answered),
-        )
+        with contextlib.suppress(asyncio.CancelledError):  # the recorder ends; asyncio would log it as a failure
+            await asyncio.gather(
+                _pump(reader, up_writer, _Parser(lambda message: False), requested),
+                _pump(up_reader, writer, _Parser(bodiless), answered),
+            )
 
 
 async def _pump(

@@ -27,7 +27,7 @@ PYTHON, NODE = (sys.executable, str(HERE / "drive.py")), ("node", str(HERE / "dr
     [
         pytest.param(PYTHON, "rudderstack", True, id="rudder-sdk-python"),
         pytest.param(PYTHON, "segment", True, id="segment-analytics-python"),
-        pytest.param(NODE, "rudderstack", True, id="rudder-sdk-node", marks=pytest.mark.node),
+        pytest.param(NODE, "rudderstack", False, id="rudder-sdk-node", marks=pytest.mark.node),
         pytest.param(NODE, "segment", False, id="segment-analytics-node", marks=pytest.mark.node),
     ],
 )
@@ -53,8 +53,9 @@ def test_a_server_sdk_sends_all_of_it_once_in_order_unchanged(
     assert len(sent) == json.loads(done.stdout)["calls"] == 506
     arrivals = sink.wait_accepted({event.message_id for event in sent})
     judge.assert_arrived(sent, arrivals, TYPES)
-    in_file = wait_for_file(tmp_path / "out", len(sent))
-    judge.assert_in_order(sent, in_file)
+    judge.assert_same_order(
+        sent, [arrival.message_id for arrival in arrivals], wait_for_file(tmp_path / "out", len(sent))
+    )
     if sequential:  # one request at a time, so the order of the calls is the order of arrival
         rapid = [event.message_id for event in sent if json.loads(event.raw).get("event") == "Rapid"]
         assert [arrival.message_id for arrival in arrivals if arrival.event == "Rapid"] == rapid
