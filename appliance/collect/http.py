@@ -74,7 +74,7 @@ class Connection(web.RequestHandler):
         self._head_bytes += len(data)
         if self._messages:  # its head is complete; the request is handled in a moment
             self.begin("body", self._listener.config.body_timeout_s)
-        elif self._head_bytes > HEAD_BYTES_MAX:
+        elif self._head_bytes > HEAD_BYTES_MAX and self._waiter is not None:  # else it is the rest of a refused body
             self._listener.broken_total += 1
             self.cut()
 

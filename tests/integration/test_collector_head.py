@@ -39,3 +39,17 @@ async def test_a_large_head_and_a_large_body_in_one_packet_are_welcome(tmp_path:
     async with collecting(tmp_path) as room:
         assert (await send(room, 40, rest)).startswith(b"HTTP/1.1 200")
         assert (await send(room, 60, rest, packet_bytes=1 << 20)).startswith(b"HTTP/1.1 200")
+
+
+async def test_the_rest_of_a_body_that_nobody_wants_is_no_head(tmp_path: Path) -> None:
+    unread = b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n"
+    async with collecting(tmp_path) as room:
+        reader, writer = await asyncio.open_connection("127.0.0.1", room.port)
+        writer.write(unread)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        for _ in range(10):
+            writer.write(b"x" * 50_000)
+            await asyncio.sleep(0.005)
+        writer.write(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"User-agent" in await asyncio.wait_for(reader.read(), 3)
+        writer.close()
