@@ -121,6 +121,7 @@ class App:
         loop.call_later(TIDY_S, self._tidy, loop, 0, 0)
         await asyncio.to_thread(self._dispatcher.start, self._bound)
         await self._start_listeners()
+        memory.collect_less()
         _LOG.info("started", version=self.version, collect=self.collect_url, control=self.config.control.listen)
         self._log_faults()
 
