@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A mounted ext4 file system of 64 MiB."""
+    """A mounted ext4 file system of 64 MiB; ask for it first, so that it outlives the process that runs on it."""
     if os.geteuid() != 0 and not os.environ.get("CI"):
         pytest.skip("mounting needs root; in CI this would fail")
     image, folder = tmp_path / "disk.img", tmp_path / "disk"
@@ -199,10 +199,10 @@ def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
 
 @pytest.mark.root
 def test_a_full_disk_answers_503_and_recovers(
+    small_disk: Path,
     make_appliance: Callable[..., Appliance],
     make_sink: Callable[..., Sink],
     seed: int,
-    small_disk: Path,
     figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
@@ -223,10 +223,10 @@ def test_a_full_disk_answers_503_and_recovers(
 
 @pytest.mark.root
 def test_a_disk_filled_by_others_answers_503_survives_a_kill_and_recovers(
+    small_disk: Path,
     make_appliance: Callable[..., Appliance],
     make_sink: Callable[..., Sink],
     seed: int,
-    small_disk: Path,
     figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
