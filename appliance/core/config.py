@@ -105,7 +105,7 @@ class WalConfig(_Table, frozen=True, kw_only=True):
     refused_age_max: Seconds = 7 * DAY_S
     """Refused input is kept this long."""
     held_bytes_max: Bytes = 512 * MIB
-    """Budget of one destination's held queues; at it the destination stops reading."""
+    """Budget of one destination's held queues; at it, or at its share of half the disk budget, it stops reading."""
     cache_bytes_max: Bytes = 8 * MIB
     """Decoded blocks shared by all destinations."""
 

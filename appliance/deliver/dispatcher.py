@@ -184,11 +184,16 @@ class Dispatcher:
             self._pipeline,
             self._clock,
             goes,
-            self._config.wal.held_bytes_max,
+            self._held_bytes_max(),
             ended,
         )
         self._workers[stream.key] = worker
         return worker
+
+    def _held_bytes_max(self) -> int:
+        """All held queues together leave half of the log's budget to the events."""
+        wal = self._config.wal
+        return min(wal.held_bytes_max, wal.disk_bytes_max // (2 * max(1, len(self._bound))))
 
     # Waking --------------------------------------------------------------------------------------------------
 
