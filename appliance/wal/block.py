@@ -93,8 +93,19 @@ def encode(
     if len(packed) > _PACKED_KEPT_BYTES:
         _local.packed = bytearray()
     head = _HEADER.pack(
-        MAGIC, 0, len(records), len(packed), len(frame), 0, first.sequence, last.sequence,
-        first.received_ms, last.received_ms, log_ms, position, events_before,
+        MAGIC,
+        0,
+        len(records),
+        len(packed),
+        len(frame),
+        0,
+        first.sequence,
+        last.sequence,
+        first.received_ms,
+        last.received_ms,
+        log_ms,
+        position,
+        events_before,
     )
     body = b"".join((head[8:], *digests, frame))
     return b"".join((MAGIC, _CHECKSUM.pack(zlib.crc32(body)), body)), len(packed)

@@ -24,8 +24,14 @@ class Ticket:
     __slots__ = ("behind", "duplicates", "error", "future", "ids", "records", "refused", "size")
 
     def __init__(
-        self, future: "asyncio.Future[Any]", size: int, records: list[Record], ids: list[bytes], duplicates: int = 0,
-        behind: "list[Ticket] | None" = None, refused: list[Refused] | None = None,
+        self,
+        future: "asyncio.Future[Any]",
+        size: int,
+        records: list[Record],
+        ids: list[bytes],
+        duplicates: int = 0,
+        behind: "list[Ticket] | None" = None,
+        refused: list[Refused] | None = None,
     ) -> None:
         self.future, self.size, self.records, self.ids = future, size, records, ids
         self.duplicates = duplicates

@@ -21,7 +21,11 @@ class Intake:
     """Appends on their way into the inbox and their outcomes on the way back."""
 
     def __init__(
-        self, inbox: Inbox, window: Window, queue_bytes_max: int, refusal: Callable[[], Exception | None],
+        self,
+        inbox: Inbox,
+        window: Window,
+        queue_bytes_max: int,
+        refusal: Callable[[], Exception | None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """`refusal` says why the writer takes no events at present."""

@@ -42,8 +42,24 @@ from appliance.wal.types import (
 from appliance.wal.writer import Writer
 
 __all__ = [
-    "Appended", "Audit", "Backlog", "Block", "DamagedBlock", "DeadFilter", "DeadLetter", "Found", "HeldHead", "HeldJob",
-    "Log", "LogStats", "Pile", "Progress", "RefusedInput", "ReplayCursor", "Skip", "Transaction",
+    "Appended",
+    "Audit",
+    "Backlog",
+    "Block",
+    "DamagedBlock",
+    "DeadFilter",
+    "DeadLetter",
+    "Found",
+    "HeldHead",
+    "HeldJob",
+    "Log",
+    "LogStats",
+    "Pile",
+    "Progress",
+    "RefusedInput",
+    "ReplayCursor",
+    "Skip",
+    "Transaction",
 ]
 
 T = TypeVar("T")
@@ -89,9 +105,7 @@ class Log:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the writer thread; futures of `append` and `refuse` belong to `loop`, the collector's."""
         self._loop = loop
-        self._intake = Intake(
-            self._inbox, self._state.window, self._config.queue_bytes_max, self._writer.refusal, loop
-        )
+        self._intake = Intake(self._inbox, self._state.window, self._config.queue_bytes_max, self._writer.refusal, loop)
         self._writer.start(loop, self._intake)
 
     async def stop(self) -> None:
@@ -219,9 +233,7 @@ class Log:
         """What lies above `low` (default: its saved progress)."""
         if low is None:
             low = self._state.lows.get(destination, 0)
-        return self._reader.backlog(
-            low, self._state.events, self._state.position, self._state.clock.now_ms()
-        )
+        return self._reader.backlog(low, self._state.events, self._state.position, self._state.clock.now_ms())
 
     def held_size(self, destination: str) -> tuple[int, int]:
         """Jobs a destination holds, and their bytes; from memory."""
@@ -252,9 +264,7 @@ class Log:
         with self._env.begin() as txn:
             return progress.all_replays(txn, self._tables)
 
-    def dead_letters(
-        self, criteria: DeadFilter | None = None, after_id: int = 0, limit: int = 100
-    ) -> list[DeadLetter]:
+    def dead_letters(self, criteria: DeadFilter | None = None, after_id: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Dead letters with an id above `after_id`, ascending. One that is damaged on disk has the stage "damaged"."""
         with self._env.begin() as txn:
             return dead.letters(txn, self._state.store, criteria or _ANY, after_id, limit)

@@ -47,7 +47,6 @@ class Cache:
             while self._bytes > self._bytes_max:
                 self._bytes -= self._blocks.popitem(last=False)[1][1]
 
-
     def clear(self) -> None:
         """Forget all blocks."""
         with self._lock:

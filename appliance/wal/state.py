@@ -54,7 +54,10 @@ class State:
             store, store.tables.dead, "dead", min(config.dead_bytes_max, disk // 4), int(config.dead_age_max * 1000)
         )
         self.refused = Shelf(
-            store, store.tables.refused, "refused", min(config.refused_bytes_max, disk // 16),
+            store,
+            store.tables.refused,
+            "refused",
+            min(config.refused_bytes_max, disk // 16),
             int(config.refused_age_max * 1000),
         )
         self.desk = Desk(store, self.dead, self.refused, clock)
@@ -151,19 +154,37 @@ class State:
             blocks, block_bytes = txn.stat(store.tables.blocks)["entries"], store.table_bytes(txn, store.tables.blocks)
         used = budget.used_bytes
         return LogStats(
-            log_id=self.log_id, state=state, fill=used / budget.bytes_max, bytes=used, bytes_max=budget.bytes_max,
-            file_bytes=store.file_bytes(), first_sequence=oldest.first_sequence if oldest else 0,
-            last_sequence=self.last_sequence, oldest_ms=self.clock.now_ms() - oldest.log_ms if oldest else 0,
-            blocks=blocks, block_bytes=block_bytes, retention_s=self.retention_ms / 1000, dedup_ids=len(self.window),
-            held=Pile(held_count, held_bytes, self._held_bytes_max), dead=dead, refused=refused,
-            events_total=figures.events_total, event_bytes_total=figures.event_bytes_total,
+            log_id=self.log_id,
+            state=state,
+            fill=used / budget.bytes_max,
+            bytes=used,
+            bytes_max=budget.bytes_max,
+            file_bytes=store.file_bytes(),
+            first_sequence=oldest.first_sequence if oldest else 0,
+            last_sequence=self.last_sequence,
+            oldest_ms=self.clock.now_ms() - oldest.log_ms if oldest else 0,
+            blocks=blocks,
+            block_bytes=block_bytes,
+            retention_s=self.retention_ms / 1000,
+            dedup_ids=len(self.window),
+            held=Pile(held_count, held_bytes, self._held_bytes_max),
+            dead=dead,
+            refused=refused,
+            events_total=figures.events_total,
+            event_bytes_total=figures.event_bytes_total,
             stored_bytes_total=figures.stored_bytes_total,
-            duplicates_total=duplicates_total, commits_total=figures.commits_total,
-            commit_p50_ms=figures.latency_ms(0.5), commit_p99_ms=figures.latency_ms(0.99),
-            queue_bytes=queue_bytes, queue_bytes_max=self._queue_bytes_max,
-            dead_evicted_total=figures.dead_evicted_total, refused_evicted_total=figures.refused_evicted_total,
-            events_dropped_total=figures.events_dropped_total, ballast=budget.ballast,
-            quarantined=self.folder.quarantined(), full_in_s=figures.full_in_s(used, budget.high_bytes - used),
+            duplicates_total=duplicates_total,
+            commits_total=figures.commits_total,
+            commit_p50_ms=figures.latency_ms(0.5),
+            commit_p99_ms=figures.latency_ms(0.99),
+            queue_bytes=queue_bytes,
+            queue_bytes_max=self._queue_bytes_max,
+            dead_evicted_total=figures.dead_evicted_total,
+            refused_evicted_total=figures.refused_evicted_total,
+            events_dropped_total=figures.events_dropped_total,
+            ballast=budget.ballast,
+            quarantined=self.folder.quarantined(),
+            full_in_s=figures.full_in_s(used, budget.high_bytes - used),
         )
 
     def close(self, *, clean: bool) -> None:

@@ -148,7 +148,9 @@ class Store:
             value = cursor.value()
             fields = block.header(value)
         return Newest(
-            max(floor - 1, fields.last_sequence), fields.position + len(value), fields.events_before + fields.events,
+            max(floor - 1, fields.last_sequence),
+            fields.position + len(value),
+            fields.events_before + fields.events,
             max(clock_ms, fields.log_ms),
         )
 

@@ -200,9 +200,7 @@ class Writer:
         state.store.lengthen()
         return maintained
 
-    def _run_changes(
-        self, txn: "lmdb.Transaction[bytes]", changes: list[Change], effects: Effects
-    ) -> list[object]:
+    def _run_changes(self, txn: "lmdb.Transaction[bytes]", changes: list[Change], effects: Effects) -> list[object]:
         if not changes:
             return []
         transaction = Transaction(txn, self._state.desk, effects, self._state.budget.reserve_used())
@@ -229,9 +227,7 @@ class Writer:
         if group.refused:
             Transaction(txn, state.desk, effects, 0.0).refuse(group.refused)
 
-    def _publish(
-        self, group: Group | None, changes: list[Change], results: list[object], effects: Effects
-    ) -> None:
+    def _publish(self, group: Group | None, changes: list[Change], results: list[object], effects: Effects) -> None:
         for audit in effects.audits:
             self._audit(audit)
         if group:

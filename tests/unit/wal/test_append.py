@@ -83,7 +83,11 @@ async def test_a_client_that_has_gone_harms_nobody(tmp_path: Path):
 
 async def test_a_record_that_cannot_be_encoded_fails_alone(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
-        good, bad, after = log.append([record("a")]), log.append([record("b", person="\ud83d")]), log.append([record("c")])
+        good, bad, after = (
+            log.append([record("a")]),
+            log.append([record("b", person="\ud83d")]),
+            log.append([record("c")]),
+        )
         await good
         await after
         with pytest.raises(UnicodeEncodeError):
@@ -137,7 +141,10 @@ async def test_refused_input_is_kept_with_its_bytes(tmp_path: Path):
     async with opened(killed) as log:
         found = log.refused()
         assert [(each.id, each.refused.reason, each.refused.body) for each in found] == [
-            (1, "invalid json", b"{\xff"), (2, "no key", b"x"), (3, "too deep", b"y")]
+            (1, "invalid json", b"{\xff"),
+            (2, "no key", b"x"),
+            (3, "too deep", b"y"),
+        ]
         assert [each.id for each in log.refused(after_id=1, limit=1)] == [2]
         assert await write(log, lambda transaction: transaction.purge_refused([1, 3, 9])) == 2
         await log.refuse([Refused("web", 3, "", "again", b"z")])

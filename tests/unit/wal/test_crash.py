@@ -24,12 +24,17 @@ ROOT = HERE.parents[2]
 class Appender:
     """The process of `appender.py` and what it said."""
 
-    def __init__(self, folder: Path, seed: int, environment: dict[str, str] | None = None, said: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, environment: dict[str, str] | None = None, said: Path | None = None
+    ) -> None:
         self.said = (said or folder.parent) / f"said-{seed}.txt"
         with self.said.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "appender.py"), str(folder), str(seed)], stdin=subprocess.PIPE, stdout=out,
-                cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+                [sys.executable, str(HERE / "appender.py"), str(folder), str(seed)],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             )
         self.until(lambda: "ready\n" in self.said.read_text())
 
@@ -54,7 +59,9 @@ class Appender:
         return self.process.wait(timeout=60)
 
 
-async def test_kills_at_random_instants_lose_nothing_and_double_nothing(tmp_path: Path, seed: int, figure: Callable[[str], None]):
+async def test_kills_at_random_instants_lose_nothing_and_double_nothing(
+    tmp_path: Path, seed: int, figure: Callable[[str], None]
+):
     folder, choose = tmp_path / "wal", random.Random(seed)
     acknowledged: set[str] = set()
     tried: set[str] = set()

@@ -36,8 +36,17 @@ async def _sample(folder: Path, count: int = 40) -> None:
     source = folder.with_name(folder.name + "-source")
     async with opened(source, config(retention=3_600.0)) as log:
         for number in range(count):
-            await log.append([record(f"{number}-{each}", raw=b'"%s"' % os.urandom(700).hex().encode()) for each in range(3)])
-        await write(log, lambda transaction: (transaction.save_progress("crm", Progress(5)), transaction.hold([job(6), job(7)]), transaction.bury([letter(4)])))
+            await log.append(
+                [record(f"{number}-{each}", raw=b'"%s"' % os.urandom(700).hex().encode()) for each in range(3)]
+            )
+        await write(
+            log,
+            lambda transaction: (
+                transaction.save_progress("crm", Progress(5)),
+                transaction.hold([job(6), job(7)]),
+                transaction.bury([letter(4)]),
+            ),
+        )
         copy_of(source, folder)
 
 
@@ -146,7 +155,9 @@ async def test_cursors_held_jobs_and_dead_letters_are_salvaged_too(tmp_path: Pat
     (folder / "data.mdb").open("r+b").truncate((folder / "data.mdb").stat().st_size)
     content = bytearray((folder / "data.mdb").read_bytes())
     last_page = content.rindex(b"SPB1") // PAGE
-    content[16 + 24 + 96 : 16 + 24 + 104] = (1 << 20).to_bytes(8, "little")  # meta pages that promise more pages than there are
+    content[16 + 24 + 96 : 16 + 24 + 104] = (1 << 20).to_bytes(
+        8, "little"
+    )  # meta pages that promise more pages than there are
     content[PAGE + 16 + 24 + 96 : PAGE + 16 + 24 + 104] = (1 << 20).to_bytes(8, "little")
     (folder / "data.mdb").write_bytes(content)
     async with opened(folder) as log:
@@ -215,9 +226,9 @@ def test_the_folder_names_its_holder(tmp_path: Path):
     with pytest.raises(FolderLocked, match=f"process {os.getpid()}"):
         Log.open(tmp_path / "wal", config(), HandClock())
     script = "import sys; from pathlib import Path; from appliance.core.clock import SystemClock; from appliance.core.config import WalConfig; from appliance.wal.log import Log; Log.open(Path(sys.argv[1]), WalConfig(), SystemClock())"
-    other = subprocess.run([sys.executable, "-c", script, str(tmp_path / "wal")], capture_output=True, text=True, timeout=60)
+    other = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "wal")], capture_output=True, text=True, timeout=60
+    )
     assert other.returncode != 0 and f"process {os.getpid()}" in other.stderr
     held._state.close(clean=True)
     Log.open(tmp_path / "wal", config(), SystemClock())._state.close(clean=True)
-
-

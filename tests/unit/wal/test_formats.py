@@ -13,7 +13,9 @@ from tests.unit.wal.tools import record
 
 
 def _numbered(count: int) -> list[Record]:
-    records = [record(f"m{number}", raw=b'{"n":%d,"big":123456789012345678901234567890}' % number) for number in range(count)]
+    records = [
+        record(f"m{number}", raw=b'{"n":%d,"big":123456789012345678901234567890}' % number) for number in range(count)
+    ]
     for number, each in enumerate(records, 41):
         each.sequence = number
         each.received_ms = 1_000 + number
@@ -22,7 +24,9 @@ def _numbered(count: int) -> list[Record]:
 
 def test_number_keys_sort_as_their_numbers():
     numbers = [0, 1, 255, 256, 65_535, 1 << 32, (1 << 63) - 1]
-    assert sorted(keys.number_key(number) for number in reversed(numbers)) == [keys.number_key(number) for number in numbers]
+    assert sorted(keys.number_key(number) for number in reversed(numbers)) == [
+        keys.number_key(number) for number in numbers
+    ]
     assert [keys.key_number(keys.number_key(number)) for number in numbers] == numbers
 
 
@@ -44,9 +48,21 @@ def test_a_block_has_the_layout_of_its_docstring():
     ids = seen.digests(records)
     value, raw_bytes = block.encode(records, ids, log_ms=77, position=1234, events_before=40)
     assert value[:4] == b"SPB1"
-    checksum, count, raw, frame, reserved, first, last, received, received_last, log_ms, position, before = struct.unpack_from("<IIIIIQQqqqQQ", value, 4)
+    checksum, count, raw, frame, reserved, first, last, received, received_last, log_ms, position, before = (
+        struct.unpack_from("<IIIIIQQqqqQQ", value, 4)
+    )
     assert (count, raw, reserved, first, last, received, received_last, log_ms, position, before) == (
-        3, raw_bytes, 0, 41, 43, 1_041, 1_043, 77, 1234, 40)
+        3,
+        raw_bytes,
+        0,
+        41,
+        43,
+        1_041,
+        1_043,
+        77,
+        1234,
+        40,
+    )
     assert checksum == zlib.crc32(value[8:])
     assert value[80 : 80 + 48] == b"".join(ids)
     assert value[128:132] == b"\x28\xb5\x2f\xfd", "a zstd frame"

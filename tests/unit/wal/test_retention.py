@@ -166,7 +166,9 @@ async def test_a_spent_budget_refuses_events_and_nothing_else(tmp_path: Path):
         assert len(sequences(log)) == kept, "nothing acknowledged was lost"
         for low in range(50):  # the reserve: cursors, held jobs and dead letters go on
             await write(log, _save("crm", low // 50))
-        await write(log, lambda transaction: (transaction.hold([job(1, event=b"x" * 50_000)]), transaction.bury([letter(1)])))
+        await write(
+            log, lambda transaction: (transaction.hold([job(1, event=b"x" * 50_000)]), transaction.bury([letter(1)]))
+        )
         await write(log, _save("crm", kept))
         await _running(log)
         assert (await log.append([record("after")])).accepted == 1
@@ -189,7 +191,9 @@ async def test_held_jobs_leave_room_for_cursors(tmp_path: Path):
         kept = await _flood(log)
         with pytest.raises(Overloaded):
             for number in range(100):
-                await write(log, lambda transaction, number=number: transaction.hold([job(number, event=os.urandom(50_000))]))
+                await write(
+                    log, lambda transaction, number=number: transaction.hold([job(number, event=os.urandom(50_000))])
+                )
         with pytest.raises(Overloaded):
             for _ in range(100):
                 await write(log, lambda transaction: transaction.bury([letter(1, event=os.urandom(50_000))]))
@@ -239,5 +243,3 @@ async def test_trims_are_spread_over_commits(tmp_path: Path):
             if log.stats().blocks == 1:
                 return
         raise AssertionError(f"{log.stats().blocks} blocks are left although nothing holds them")
-
-

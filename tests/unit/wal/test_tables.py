@@ -70,25 +70,42 @@ async def test_a_soon_change_rides_with_events_or_goes_alone_within_100_ms(tmp_p
 
 async def test_held_jobs_stand_in_order_and_the_lane_knows_its_head(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
-        await write(log, lambda transaction: transaction.hold([job(300), job(5, part=1), job(5), job(7, lane="bert", attempts=2, error="503")]))
+        await write(
+            log,
+            lambda transaction: transaction.hold(
+                [job(300), job(5, part=1), job(5), job(7, lane="bert", attempts=2, error="503")]
+            ),
+        )
         assert [(each.sequence, each.part) for each in log.held_jobs("crm", "anna")] == [(5, 0), (5, 1), (300, 0)]
         heads = {head.lane: head for head in log.held_heads("crm")}
         assert (heads["anna"].sequence, heads["anna"].part, heads["anna"].count) == (5, 0, 3)
         assert heads["bert"] == HeldHead("bert", 7, 0, 2, 140, 10, "503", 1, heads["bert"].bytes)
         assert log.held_size("crm") == (4, sum(head.bytes for head in heads.values()))
-        await write(log, lambda transaction: transaction.release("crm", [("anna", 5, 0), ("anna", 5, 1), ("anna", 6, 0), ("none", 1, 0)]))
+        await write(
+            log,
+            lambda transaction: transaction.release(
+                "crm", [("anna", 5, 0), ("anna", 5, 1), ("anna", 6, 0), ("none", 1, 0)]
+            ),
+        )
         assert [head.sequence for head in log.held_heads("crm") if head.lane == "anna"] == [300]
         await write(log, lambda transaction: transaction.hold([job(2, attempts=1)]))  # requeued at its own place
-        assert [(head.sequence, head.attempts, head.count) for head in log.held_heads("crm") if head.lane == "anna"] == [(2, 1, 2)]
-        await write(log, lambda transaction: transaction.release("crm", [("anna", 2, 0), ("anna", 300, 0), ("bert", 7, 0)]))
+        assert [
+            (head.sequence, head.attempts, head.count) for head in log.held_heads("crm") if head.lane == "anna"
+        ] == [(2, 1, 2)]
+        await write(
+            log, lambda transaction: transaction.release("crm", [("anna", 2, 0), ("anna", 300, 0), ("bert", 7, 0)])
+        )
         assert log.held_heads("crm") == [] and log.held_size("crm") == (0, 0)
 
 
 async def test_a_retry_is_kept_and_does_not_count_twice(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
         await write(log, lambda transaction: transaction.hold([job(1), job(2)]))
-        await write(log, lambda transaction: transaction.update_held([job(1, attempts=3, error="timed out"), job(9, attempts=1)]))
-        head, = log.held_heads("crm")
+        await write(
+            log,
+            lambda transaction: transaction.update_held([job(1, attempts=3, error="timed out"), job(9, attempts=1)]),
+        )
+        (head,) = log.held_heads("crm")
         assert (head.sequence, head.attempts, head.next_try_ms, head.error, head.count) == (1, 3, 210, "timed out", 2)
         size = log.held_size("crm")
         await write(log, lambda transaction: transaction.hold([job(1, attempts=3, error="timed out")]))
@@ -101,7 +118,12 @@ async def test_a_retry_is_kept_and_does_not_count_twice(tmp_path: Path):
 
 async def test_destinations_do_not_see_each_others_jobs(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
-        await write(log, lambda transaction: transaction.hold([job(1), job(2, destination="files"), job(3, destination="files", lane="bert")]))
+        await write(
+            log,
+            lambda transaction: transaction.hold(
+                [job(1), job(2, destination="files"), job(3, destination="files", lane="bert")]
+            ),
+        )
         assert [each.sequence for each in log.held_jobs("crm", "anna")] == [1]
         assert await write(log, lambda transaction: transaction.purge_held("files")) == 2
         assert log.held_heads("files") == [] and log.held_size("files") == (0, 0)
@@ -124,8 +146,17 @@ async def test_a_move_from_held_to_dead_is_one_step(tmp_path: Path):
 
 async def test_dead_letters_are_found_by_what_they_are(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
-        await write(log, lambda transaction: transaction.bury([
-            letter(1), letter(2, destination="files"), letter(3, kind="401", reason="token revoked"), letter(4, lane="bert")]))
+        await write(
+            log,
+            lambda transaction: transaction.bury(
+                [
+                    letter(1),
+                    letter(2, destination="files"),
+                    letter(3, kind="401", reason="token revoked"),
+                    letter(4, lane="bert"),
+                ]
+            ),
+        )
         assert [each.sequence for each in log.dead_letters()] == [1, 2, 3, 4]
         assert [each.sequence for each in log.dead_letters(DeadFilter(destination="crm"), limit=2)] == [1, 3]
         assert [each.sequence for each in log.dead_letters(DeadFilter(reason="revoked", kind="401"))] == [3]
@@ -148,6 +179,7 @@ async def test_exhumed_letters_are_gone_and_their_ids_with_them(tmp_path: Path):
 
 async def test_joins_skips_and_replays(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
+
         def change(transaction: Transaction) -> None:
             transaction.save_joined("crm", "anonymous", "anna")
             transaction.save_joined("crm", "phone", "anna")
@@ -171,7 +203,14 @@ async def test_joins_skips_and_replays(tmp_path: Path):
 
 async def test_a_forgotten_destination_leaves_nothing_but_its_dead_letters(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
-        await write(log, lambda transaction: (transaction.save_progress("crm", Progress(1)), transaction.hold([job(1)]), transaction.bury([letter(1)])))
+        await write(
+            log,
+            lambda transaction: (
+                transaction.save_progress("crm", Progress(1)),
+                transaction.hold([job(1)]),
+                transaction.bury([letter(1)]),
+            ),
+        )
         await write(log, lambda transaction: transaction.forget("crm"))
         assert log.destinations() == {} and log.held_heads("crm") == [] and log.held_size("crm") == (0, 0)
         assert len(log.dead_letters()) == 1

@@ -42,17 +42,36 @@ def config(**changes: Any) -> WalConfig:
     return msgspec.structs.replace(SMALL, **changes)
 
 
-def record(name: str, *, source: str = "web", person: str = "anna", raw: bytes = b'{"type":"track"}', at: int = 0) -> Record:
+def record(
+    name: str, *, source: str = "web", person: str = "anna", raw: bytes = b'{"type":"track"}', at: int = 0
+) -> Record:
     """A record whose messageId is `name`."""
     return Record(0, source, at or 1_700_000_000_000, "127.0.0.1", "track", person, "", name, "", 0, raw)
 
 
-def job(sequence: int, *, lane: str = "anna", part: int = 0, destination: str = "crm", attempts: int = 0, event: bytes = b"{}", error: str = "") -> HeldJob:
+def job(
+    sequence: int,
+    *,
+    lane: str = "anna",
+    part: int = 0,
+    destination: str = "crm",
+    attempts: int = 0,
+    event: bytes = b"{}",
+    error: str = "",
+) -> HeldJob:
     """A held job."""
     return HeldJob(destination, lane, sequence, part, attempts, 70 * attempts, 10 if attempts else 0, 5, error, event)
 
 
-def letter(sequence: int, *, destination: str = "crm", lane: str = "anna", kind: str = "404", reason: str = "gone", event: bytes = b"{}") -> DeadLetter:
+def letter(
+    sequence: int,
+    *,
+    destination: str = "crm",
+    lane: str = "anna",
+    kind: str = "404",
+    reason: str = "gone",
+    event: bytes = b"{}",
+) -> DeadLetter:
     """A dead letter."""
     return DeadLetter(0, destination, lane, sequence, 0, "deliver", reason, kind, "HTTP 404", 1, 10, 0, event, b"")
 
