@@ -25,8 +25,8 @@ def release() -> None:
 def collect_less() -> None:
     """Spare the collector of cycles what lives as long as the process; call it once everything is built.
 
-    The deduplication window holds a million objects that are in no cycle, and by default they would be looked at again and
-    again.
+    The deduplication window holds a million objects that are in no cycle; by default they would be looked at again
+    and again.
     """
     gc.collect()
     gc.freeze()
