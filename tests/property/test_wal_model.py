@@ -52,7 +52,9 @@ class Model(RuleBasedStateMachine):
     @rule(lots=st.lists(NAMES, min_size=1, max_size=4))
     def append(self, lots: list[list[tuple[str, str]]]) -> None:
         async def all_at_once() -> list[Appended]:
-            return await asyncio.gather(*[self.log.append([record(id_, source=source) for source, id_ in lot]) for lot in lots])
+            return await asyncio.gather(
+                *[self.log.append([record(id_, source=source) for source, id_ in lot]) for lot in lots]
+            )
 
         known = {(source, id_) for _, source, id_ in self.events}
         before, expected, fresh = self.log.last_sequence, [], []
@@ -64,7 +66,12 @@ class Model(RuleBasedStateMachine):
         assert self._run(all_at_once()) == expected
         self.events += [(before + place, *each) for place, each in enumerate(fresh, 1)]
 
-    @rule(destination=DESTINATIONS, low=st.integers(0, 80), ranges=st.lists(st.tuples(st.integers(100, 200), st.integers(200, 300)), max_size=2), soon=st.booleans())
+    @rule(
+        destination=DESTINATIONS,
+        low=st.integers(0, 80),
+        ranges=st.lists(st.tuples(st.integers(100, 200), st.integers(200, 300)), max_size=2),
+        soon=st.booleans(),
+    )
     def save_progress(self, destination: str, low: int, ranges: list[tuple[int, int]], soon: bool) -> None:
         there = Progress(low, ranges, {low + 3: [0, 2]}, low + 9)
         future = self.log.write(lambda transaction: transaction.save_progress(destination, there), soon=soon)
@@ -73,7 +80,10 @@ class Model(RuleBasedStateMachine):
 
     @rule(destination=DESTINATIONS, places=st.lists(PLACES, min_size=1, max_size=4), attempts=st.integers(0, 3))
     def hold(self, destination: str, places: list[tuple[str, int, int]], attempts: int) -> None:
-        jobs = [job(sequence, lane=lane, part=part, destination=destination, attempts=attempts) for lane, sequence, part in places]
+        jobs = [
+            job(sequence, lane=lane, part=part, destination=destination, attempts=attempts)
+            for lane, sequence, part in places
+        ]
         self._write(lambda transaction: transaction.hold(jobs))
         for each in jobs:
             self.held.setdefault((destination, each.lane), {})[each.sequence, each.part] = each
@@ -101,7 +111,7 @@ class Model(RuleBasedStateMachine):
             transaction.release(destination, [place])
             return transaction.bury([letter(sequence, destination=destination, lane=lane)])
 
-        id_, = self._write(change)
+        (id_,) = self._write(change)
         self.letters += 1
         assert id_ == self.letters
         self.dead[id_] = msgspec.structs.replace(letter(sequence, destination=destination, lane=lane), id=id_)
@@ -155,7 +165,9 @@ class Model(RuleBasedStateMachine):
 
     @rule(after=st.integers(0, 150), size=st.integers(1, 600))
     def read_from(self, after: int, size: int) -> None:
-        found = [each.sequence for block in self.log.read(after, size) for each in block.records if each.sequence > after]
+        found = [
+            each.sequence for block in self.log.read(after, size) for each in block.records if each.sequence > after
+        ]
         expected = [sequence for sequence, _, _ in self.events if sequence > after]
         there = [sequence for sequence in expected if not found or sequence >= found[0]]
         assert found == there[: len(found)] and (found[:1] == expected[:1] or found[0] <= self.passed + 1), "a gap"
@@ -184,7 +196,9 @@ class Model(RuleBasedStateMachine):
         found, after = [], 0
         while blocks := self.log.read(after, 300):
             for block in blocks:
-                found += [(each.sequence, each.source, each.message_id) for each in block.records if each.sequence > after]
+                found += [
+                    (each.sequence, each.source, each.message_id) for each in block.records if each.sequence > after
+                ]
                 after = block.last_sequence
         assert found == self.events[len(self.events) - len(found) :], "the newest events, in order, and nothing else"
         lows = [each.low for each in self.progress.values()] + [each.low for each in self.replays.values()]
@@ -207,14 +221,21 @@ class Model(RuleBasedStateMachine):
                 assert self.log.held_jobs(destination, lane) == ordered
                 head, first = heads[lane], ordered[0]
                 assert (head.sequence, head.part, head.attempts, head.error, head.count) == (
-                    first.sequence, first.part, first.attempts, first.error, len(jobs))
+                    first.sequence,
+                    first.part,
+                    first.attempts,
+                    first.error,
+                    len(jobs),
+                )
             count, size = self.log.held_size(destination)
             assert count == sum(map(len, expected.values()))
             assert size == sum(head.bytes for head in heads.values())
 
     @invariant()
     def dead_letters_are_there(self) -> None:
-        assert {each.id: each.sequence for each in self.log.dead_letters(limit=10_000)} == {id_: each.sequence for id_, each in self.dead.items()}
+        assert {each.id: each.sequence for each in self.log.dead_letters(limit=10_000)} == {
+            id_: each.sequence for id_, each in self.dead.items()
+        }
 
     def teardown(self) -> None:
         if hasattr(self, "log"):
