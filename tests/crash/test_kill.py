@@ -20,7 +20,7 @@ from tests.support.sink import Arrival, Plan, Sink
 
 KILLS = int(os.environ.get("STERNPOST_KILLS", "50"))
 UNSAVED = 16
-EARLY_ACK = (sys.executable, str(Path(__file__).with_name("early_ack.py")))
+SABOTAGE = (sys.executable, str(Path(__file__).with_name("sabotage.py")))
 
 
 @dataclass
@@ -150,17 +150,26 @@ def test_kill_9_loses_nothing(
     assert appliance.stop()[0] == 0
 
 
+CONVICTED_OF: dict[str, Callable[[Verdict], int]] = {
+    "early_ack": lambda verdict: len(verdict.lost),
+    "no_lanes": lambda verdict: len(verdict.inversions),
+    "no_progress": lambda verdict: max(0, max(verdict.duplicates.values(), default=0) - 16 - UNSAVED),
+}
+
+
 @pytest.mark.crash
 @pytest.mark.timeout(180)
-def test_the_same_harness_convicts_a_build_that_acknowledges_early(
+@pytest.mark.parametrize("mode", CONVICTED_OF)
+def test_the_same_harness_convicts_a_sabotaged_build(
     make_appliance: Callable[..., Appliance],
     make_sink: Callable[..., Sink],
     seed: int,
     figure: Callable[[str], None],
+    mode: str,
 ) -> None:
-    sink, appliance = make_sink(bad_day(seed)), make_appliance(command=EARLY_ACK)
+    sink, appliance = make_sink(bad_day(seed)), make_appliance(command=[*SABOTAGE, mode])
     outlets = {"hook": hook(sink)}
     ledger, _ = load_and_kill(appliance, outlets, [sink], seed, 5)
-    lost = drain(ledger, outlets, 10.0)["hook"].lost
-    figure(f"seed {seed}, negative control: {len(lost)} of {len(ledger.acknowledged)} acknowledged lost")
-    assert lost
+    verdict = drain(ledger, outlets, 5.0)["hook"]
+    figure(f"seed {seed}, {len(ledger.acknowledged)} acknowledged, {verdict}")
+    assert CONVICTED_OF[mode](verdict), str(verdict)

@@ -1,0 +1,55 @@
+"""The product, sabotaged on purpose: negative controls of the crash proof. It lives here and nowhere else.
+
+Usage: python sabotage.py MODE run ...
+
+    early_ack   acknowledges before it commits: an append answers at once and reaches the log 0.2 s later
+    no_lanes    every event is a person of its own
+    no_progress cursors are never saved after the first time
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from appliance.__main__ import main
+from appliance.process.resolve import IdResolver, Resolution
+from appliance.wal.log import Appended, Log
+from appliance.wal.transaction import Transaction
+from appliance.wal.types import Block
+
+LATE_S = 0.2
+
+
+def early_ack() -> None:
+    append: Any = Log.append
+
+    def append_late(self: Log, records: list[Any]) -> "asyncio.Future[Appended]":
+        loop = asyncio.get_running_loop()
+        loop.call_later(LATE_S, append, self, records)
+        answer: asyncio.Future[Appended] = loop.create_future()
+        answer.set_result(Appended(len(records), 0))
+        return answer
+
+    Log.append = append_late  # type: ignore[method-assign]
+
+
+def no_lanes() -> None:
+    def resolve(self: IdResolver, block: Block) -> Resolution:
+        return Resolution([f"a:{record.sequence}" for record in block.records], [])
+
+    IdResolver.resolve = resolve  # type: ignore[method-assign]
+
+
+def no_progress() -> None:
+    save: Any = Transaction.save_progress
+
+    def save_once(self: Transaction, destination: str, progress_: Any) -> None:
+        if progress_.low == 0:
+            save(self, destination, progress_)
+
+    Transaction.save_progress = save_once  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    {"early_ack": early_ack, "no_lanes": no_lanes, "no_progress": no_progress}[sys.argv.pop(1)]()
+    sys.exit(main())
