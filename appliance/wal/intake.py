@@ -53,7 +53,7 @@ class Intake:
             future.set_result(Appended(0, duplicates))
             return future
         ticket = Ticket(future, size, records, ids, duplicates, behind or None)
-        self._inbox.offer(ticket)
+        self._offer(ticket)
         self._pending.update(dict.fromkeys(ids, ticket))
         self.queue_bytes += size
         return future
@@ -63,7 +63,7 @@ class Intake:
         size = sum([len(one.body) for one in refused]) + _RECORD_OVERHEAD_BYTES * len(refused)
         self._admit(size)
         future: asyncio.Future[None] = self._loop.create_future()
-        self._inbox.offer(Ticket(future, size, [], [], refused=refused))
+        self._offer(Ticket(future, size, [], [], refused=refused))
         self.queue_bytes += size
         return future
 
@@ -88,6 +88,10 @@ class Intake:
                 ticket.future.set_result(ticket.outcome())
             else:
                 ticket.future.set_exception(failure)
+
+    def _offer(self, ticket: Ticket) -> None:
+        if self._inbox.offer(ticket):
+            self._loop.call_later(self._inbox.group_delay_s, self._inbox.nudge)
 
     def _admit(self, size: int) -> None:
         refusal = self._refusal()

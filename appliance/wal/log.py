@@ -75,7 +75,7 @@ class Log:
         self.log_id = self._state.store.log_id()
         """New for a fresh folder, and after quarantine or restore: sequences belong to a log."""
         self._reader = Reader(self._state.store, self._state.cache)
-        self._inbox = Inbox(config.group_bytes_max)
+        self._inbox = Inbox(config.group_bytes_max, config.group_delay_s)
         self._writer = Writer(self._state, self._inbox)
         self._intake: Intake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
