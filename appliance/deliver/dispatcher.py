@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -269,18 +270,20 @@ class Dispatcher:
 
         def change(transaction: Transaction) -> list[HeldJob]:
             found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
-            transaction.hold(found)
+            places = {(job.destination, job.lane, job.sequence, job.part): job for job in found}
+            transaction.hold(list(places.values()))
             return found
 
         try:
             revived = await self._log_write(change)
         finally:
             for worker in workers:
-                lanes: dict[str, int] = {}
-                for job in revived:
-                    if job.destination == worker.stream.destination:
-                        lanes[job.lane] = lanes.get(job.lane, 0) + 1
-                worker.requeued(lanes)
+                mine = {
+                    (job.lane, job.sequence, job.part)
+                    for job in revived
+                    if self._workers.get(job.destination) is worker
+                }
+                worker.requeued(Counter(lane for lane, _, _ in mine))
         return len(revived)
 
     def _revived(self, letter: DeadLetter) -> HeldJob:

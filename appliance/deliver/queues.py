@@ -136,6 +136,12 @@ class Queues:
             lane.ready.extend(jobs)
             lane.behind -= len(jobs)
             self.ready += len(jobs)
+            if not jobs:
+                # The store was read after every write of ours: what we thought is behind is not there (two dead
+                # letters of one event were requeued into one place).
+                lane.stored -= lane.behind
+                self.stored -= lane.behind
+                lane.behind = 0
         if self.lanes.get(lane.name) is lane:
             self.schedule(lane)
 

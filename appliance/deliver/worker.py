@@ -7,7 +7,7 @@ back, a write became durable, a time came. It never waits; what waits are the ca
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.core import logs
@@ -137,7 +137,7 @@ class Worker:
         """Until `requeued`, nothing is read from the held store, whose content changes from outside."""
         self._loads_blocked += 1
 
-    def requeued(self, lanes: dict[str, int]) -> None:
+    def requeued(self, lanes: Mapping[str, int]) -> None:
         """So many jobs were put into these lanes of the held store from outside."""
         self._loads_blocked -= 1
         for lane, count in lanes.items():
