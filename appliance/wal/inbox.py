@@ -21,10 +21,11 @@ _CHANGES_MAX = 512
 class Ticket:
     """One append, or one lot of refused input, until its commit."""
 
-    __slots__ = ("behind", "duplicates", "error", "future", "ids", "records", "refused", "size")
+    __slots__ = ("behind", "duplicates", "error", "future", "ids", "number", "records", "refused", "size")
 
     def __init__(
         self,
+        number: int,
         future: "asyncio.Future[Any]",
         size: int,
         records: list[Record],
@@ -33,6 +34,8 @@ class Ticket:
         behind: "list[Ticket] | None" = None,
         refused: list[Refused] | None = None,
     ) -> None:
+        self.number = number
+        """What its ids have in the window until it is committed."""
         self.future, self.size, self.records, self.ids = future, size, records, ids
         self.duplicates = duplicates
         self.behind = behind

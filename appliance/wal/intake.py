@@ -1,13 +1,13 @@
 """The collector's side of an append: deduplication, backpressure, futures. Runs on the collector's loop alone.
 
-An id is in the window only once it is on disk. Until then it is pending, with the ticket that carries it: a duplicate
-that comes in between gets a ticket behind that one, and succeeds or fails with it.
+An id is known for good only once it is on disk. Until then the window has it with the ticket that carries it: a
+duplicate that comes in between gets a ticket behind that one, and succeeds or fails with it.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from appliance.core.errors import Overloaded
+from appliance.core.errors import LogFailed, Overloaded
 from appliance.core.event import Record, Refused
 from appliance.wal.inbox import Inbox, Ticket
 from appliance.wal.seen import Window, digests
@@ -31,7 +31,9 @@ class Intake:
         """`refusal` says why the writer takes no events at present."""
         self._inbox, self.window, self._refusal, self._loop = inbox, window, refusal, loop
         self._queue_bytes_max = queue_bytes_max
-        self._pending: dict[bytes, Ticket] = {}
+        self._tickets: dict[int, Ticket] = {}
+        """Tickets with events and without an outcome, by the number that their ids have in the window."""
+        self._number = 0
         self.queue_bytes = 0
         """Bytes of tickets without an outcome."""
         self.duplicates_total = 0
@@ -41,20 +43,25 @@ class Intake:
         size = sum([len(record.raw) for record in records]) + _RECORD_OVERHEAD_BYTES * len(records)
         self._admit(size)
         future: asyncio.Future[Appended] = self._loop.create_future()
-        ids = digests(records)
-        unique = set(ids)
-        behind: list[Ticket] = []
-        given = len(ids)
-        if len(unique) < given or not self.window.isdisjoint(unique) or not self._pending.keys().isdisjoint(unique):
+        number = self._number = self._number + 1
+        given = len(records)
+        ids, behind = digests(records), None
+        fresh = dict.fromkeys(ids, number)
+        if len(fresh) < given or not self.window.claim(fresh):
             records, ids, behind = self._without_duplicates(records, ids)
+            self.window.claim(dict.fromkeys(ids, number))
         duplicates = given - len(ids)
         self.duplicates_total += duplicates
         if not ids and not behind:
             future.set_result(Appended(0, duplicates))
             return future
-        ticket = Ticket(future, size, records, ids, duplicates, behind or None)
-        self._offer(ticket)
-        self._pending.update(dict.fromkeys(ids, ticket))
+        ticket = Ticket(number, future, size, records, ids, duplicates, behind)
+        try:
+            self._offer(ticket)
+        except LogFailed:
+            self.window.renounce(ids)
+            raise
+        self._tickets[number] = ticket
         self.queue_bytes += size
         return future
 
@@ -63,21 +70,20 @@ class Intake:
         size = sum([len(one.body) for one in refused]) + _RECORD_OVERHEAD_BYTES * len(refused)
         self._admit(size)
         future: asyncio.Future[None] = self._loop.create_future()
-        self._offer(Ticket(future, size, [], [], refused=refused))
+        self._offer(Ticket(0, future, size, [], [], refused=refused))
         self.queue_bytes += size
         return future
 
     def settle(self, tickets: list[Ticket], error: Exception | None, now_ms: int) -> None:
         """Resolve a group's futures; called on the loop, once per group, in commit order."""
-        pending = self._pending
         for ticket in tickets:
             self.queue_bytes -= ticket.size
             ticket.error = error
-            if ticket.ids:
-                if error is None:
-                    self.window.add(ticket.ids, now_ms)
-                for id_ in ticket.ids:
-                    pending.pop(id_, None)
+            self._tickets.pop(ticket.number, None)
+            if ticket.ids and error is None:
+                self.window.add(ticket.ids, now_ms)
+            elif ticket.ids:
+                self.window.renounce(ticket.ids)
             failure = error
             if ticket.behind is not None:
                 failure = error or next((other.error for other in ticket.behind if other.error is not None), None)
@@ -102,15 +108,14 @@ class Intake:
 
     def _without_duplicates(
         self, records: list[Record], ids: list[bytes]
-    ) -> tuple[list[Record], list[bytes], list[Ticket]]:
+    ) -> tuple[list[Record], list[bytes], list[Ticket] | None]:
+        """The records that are new, their ids, and the tickets that carry one of the others."""
         fresh: dict[bytes, Record] = {}
-        behind: list[Ticket] = []
+        behind: dict[int, Ticket] = {}
         for id_, record in zip(ids, records, strict=True):
-            if id_ in fresh or id_ in self.window:
-                continue
-            ticket = self._pending.get(id_)
-            if ticket is None:
-                fresh[id_] = record
-            elif ticket not in behind:
-                behind.append(ticket)
-        return list(fresh.values()), list(fresh), behind
+            owner = self.window.owner(id_)
+            if owner is None:
+                fresh.setdefault(id_, record)
+            elif owner:
+                behind[owner] = self._tickets[owner]
+        return list(fresh.values()), list(fresh), list(behind.values()) or None

@@ -1,6 +1,6 @@
 """Deduplication: which (source, messageId) were committed lately.
 
-In memory a set of 16-byte digests, forgotten in order of arrival; on disk within each block. What a block is trimmed
+In memory 16-byte digests, forgotten in order of arrival; on disk within each block. What a block is trimmed
 with while its ids are still to be known goes to the table `seen`:
 
     key    first sequence of the block, u64 big-endian
@@ -12,7 +12,6 @@ The window holds at least `ids_min` ids and at least `window_ms`, whichever is m
 
 import struct
 from collections import deque
-from collections.abc import Iterable
 from hashlib import blake2b
 
 import lmdb
@@ -52,41 +51,51 @@ class Bounds:
 
 
 class Window:
-    """The ids in memory; one thread's."""
+    """The ids in memory, those on their way to the disk among them; one thread's.
+
+    One dictionary for both, of nothing but bytes and numbers: one look-up per id, and the cycle collector passes it by.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._ids: set[bytes] = set()
+        self._owners: dict[bytes, int] = {}
+        """Id -> 0 when it is committed, else the number of the append that carries it."""
         self._chunks: deque[tuple[int, bytearray]] = deque()
         """(log clock of its first id, its ids one after the other), oldest first: 16 bytes per id, no objects."""
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._owners)
 
-    def __contains__(self, id_: bytes) -> bool:
-        return id_ in self._ids
+    def owner(self, id_: bytes) -> int | None:
+        """0 for a committed id, the number of the append that carries it, or None for one that is not known."""
+        return self._owners.get(id_)
 
-    def isdisjoint(self, ids: Iterable[bytes]) -> bool:
-        """Whether none of `ids` is known."""
-        return self._ids.isdisjoint(ids)
+    def claim(self, fresh: dict[bytes, int]) -> bool:
+        """Know these, with their append's number, if none of them is known; else change nothing and say False."""
+        if not self._owners.keys().isdisjoint(fresh):
+            return False
+        self._owners.update(fresh)
+        return True
+
+    def renounce(self, ids: list[bytes]) -> None:
+        """The append of these failed: they are not known any more."""
+        for id_ in ids:
+            self._owners.pop(id_, None)
 
     def add(self, ids: list[bytes], now_ms: int) -> None:
-        """Know these, committed at `now_ms`, and forget what the bounds allow."""
-        self._ids.update(ids)
+        """These are committed since `now_ms`; forget older ones as the bounds allow."""
+        self._owners.update(dict.fromkeys(ids, 0))
         chunks = self._chunks
         if not chunks or len(chunks[-1][1]) >= _CHUNK_IDS * DIGEST_BYTES or now_ms - chunks[-1][0] > _CHUNK_MS:
             chunks.append((now_ms, bytearray()))
         chunks[-1][1].extend(b"".join(ids))
         while len(chunks) > 1 and self._may_forget(now_ms):
-            self._forget(chunks.popleft()[1])
+            self.renounce(_split(bytes(chunks.popleft()[1])))
 
     def _may_forget(self, now_ms: int) -> bool:
         # A chunk's last id is no younger than the next chunk's first.
         own = len(self._chunks[0][1]) // DIGEST_BYTES
-        return self._bounds.surplus(len(self._ids) - own, own, self._chunks[1][0], now_ms)
-
-    def _forget(self, chunk: bytearray) -> None:
-        self._ids.difference_update(_split(bytes(chunk)))
+        return self._bounds.surplus(len(self._owners) - own, own, self._chunks[1][0], now_ms)
 
 
 class SeenRows:

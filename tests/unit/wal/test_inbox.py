@@ -12,7 +12,7 @@ FOREVER = float("inf")
 
 def _ticket(size: int = 10) -> Ticket:
     future: Any = None
-    return Ticket(future, size, [], [])
+    return Ticket(0, future, size, [], [])
 
 
 class Taker:
