@@ -10,7 +10,7 @@ import pytest
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import FolderLocked, SternpostError
-from appliance.wal import verify
+from appliance.wal import block, carve, seen, verify
 from appliance.wal.log import DamagedBlock, Log, Progress
 from tests.unit.wal.tools import (
     HandClock,
@@ -232,3 +232,26 @@ def test_the_folder_names_its_holder(tmp_path: Path):
     assert other.returncode != 0 and f"process {os.getpid()}" in other.stderr
     held._state.close(clean=True)
     Log.open(tmp_path / "wal", config(), SystemClock())._state.close(clean=True)
+
+
+async def test_blocks_whose_ranges_overlap_are_all_kept_and_none_hides_another(tmp_path: Path):
+    """Pages of a commit that never came to be still lie in the file; its sequences were given again after a restart."""
+    folder = tmp_path / "wal"
+    await _sample(folder)
+    ghost = [record(f"ghost-{number}") for number in range(7)]
+    for number, each in enumerate(ghost, 31):
+        each.sequence = number
+    value, _ = block.encode(ghost, seen.digests(ghost), 1, 0, 0)
+    with (folder / "data.mdb").open("ab") as file:
+        file.write(bytes(100) + value + bytes(100) + value)
+        file.truncate(file.tell() + PAGE - file.tell() % PAGE)
+    found = carve.carve(folder / "data.mdb")
+    assert len(found.kept) == 40 and len(found.surplus) == 1
+    content = bytearray((folder / "data.mdb").read_bytes())
+    content[: 2 * PAGE] = bytes(2 * PAGE)
+    (folder / "data.mdb").write_bytes(content)
+    async with opened(folder) as log:
+        places, names = sequences(log), ids(log)
+        assert places == sorted(set(places)) and len(set(names)) == len(names) == 127
+        assert names[-7:] == [f"ghost-{number}" for number in range(7)], "behind the end"
+        assert (await log.append([record("ghost-3"), record("39-2")])).duplicates == 2
