@@ -144,14 +144,17 @@ def crowd(url: str, write_key: str, ledger: Ledger, seed: int, *, size: int, pau
     ]
 
 
-async def under_load(clients: list[Client], during: Callable[[], Any]) -> None:
+async def under_load(clients: list[Client], during: Callable[[], Any], home_s: float = 60.0) -> None:
     """Run the clients while `during` (blocking) runs in a thread; returns once every client came home."""
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(client.run(stop)) for client in clients]
+    tasks = [asyncio.create_task(client.run(stop), name=client.name) for client in clients]
     try:
         await asyncio.to_thread(during)
         stop.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), 60.0)
+        _, away = await asyncio.wait(tasks, timeout=home_s)
+        answers = dict(clients[0].ledger.answers)
+        assert not away, f"not answered 200 within {home_s} s: {[task.get_name() for task in away]}; answers {answers}"
+        await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
