@@ -1,5 +1,6 @@
 """The jsonl plug-in on real files: whole lines, rotation, torn ends, a killed writer, a full disk, two writers."""
 
+import contextlib
 import io
 import json
 import os
@@ -263,25 +264,31 @@ def test_a_killed_writer_loses_nothing_that_it_had_settled(tmp_path: Path, kind:
 # Trouble --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 2,000 bytes: a write beyond it fails halfway, like on a full disk."""
+    """No file may grow beyond 2,000 bytes: a write beyond it fails halfway, like on a full disk.
+
+    Not a fixture: the test runner writes its own output, perhaps to a file, before fixtures end.
+    """
     import signal
 
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-async def test_a_batch_that_does_not_fit_leaves_nothing_of_itself(tmp_path: Path, small_files: None) -> None:
+async def test_a_batch_that_does_not_fit_leaves_nothing_of_itself(tmp_path: Path) -> None:
     async with bound(JSONL, {"folder": str(tmp_path)}) as instance:
-        assert (await instance.call([numbered(0)])).results[0].kind == "succeeded"
-        (result, _) = (await instance.call([numbered(1, 1500), numbered(2, 1500)])).results
-        assert (result.kind, result.fault) == ("retry", False)
-        assert result.reason.startswith("cannot write to") and "File too large" in result.reason
-        assert (await instance.call([numbered(3)])).results[0].kind == "succeeded"
+        with small_files():
+            assert (await instance.call([numbered(0)])).results[0].kind == "succeeded"
+            (result, _) = (await instance.call([numbered(1, 1500), numbered(2, 1500)])).results
+            assert (result.kind, result.fault) == ("retry", False)
+            assert result.reason.startswith("cannot write to") and "File too large" in result.reason
+            assert (await instance.call([numbered(3)])).results[0].kind == "succeeded"
     assert numbers(tmp_path) == [0, 3]
 
 
