@@ -184,12 +184,20 @@ class Appliance:
         )
 
     def admin(self, path: str, body: Any = None) -> Any:
-        """What the admin API answers: GET, or POST where there is a body."""
+        """What the admin API answers: GET, or POST where there is a body. Right after a start it may not listen yet."""
         request = urllib.request.Request(self.control_url + path, None if body is None else json.dumps(body).encode())
-        request.add_header("Authorization", f"Bearer {(self.data / 'admin.token').read_text().strip()}")
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30.0) as reply:
-            return json.loads(reply.read())
+        deadline = time.monotonic() + 10.0
+        while True:
+            try:
+                token = (self.data / "admin.token").read_text().strip()
+                request.add_header("Authorization", f"Bearer {token}")
+                with urllib.request.urlopen(request, timeout=30.0) as reply:
+                    return json.loads(reply.read())
+            except (FileNotFoundError, urllib.error.URLError) as error:
+                if isinstance(error, urllib.error.HTTPError) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def json(self, *arguments: str) -> Any:
         """What a command of the command line prints with `--json`."""
