@@ -81,6 +81,7 @@ class App:
             config=self.config.control,
         )
         self._exit_code = 0
+        self._reloading = asyncio.Lock()
 
     @property
     def config(self) -> Config:
@@ -166,6 +167,10 @@ class App:
         Raises:
             ConfigError: it is refused; the running configuration stays.
         """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> Sequence[str]:
         loaded = await asyncio.to_thread(settings.load_or_default, self._config_path, self.data)
         bound, faults = self._bind(loaded)
         changes = _needs_restart(self.config, loaded.config)

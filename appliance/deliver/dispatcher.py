@@ -66,6 +66,8 @@ class Dispatcher:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._watchdog = Watchdog(self._loop, self._thread)
         self._client = HttpClient(config.outbound)
+        self._acting = asyncio.Lock()
+        """Held by whoever starts, stops or counts on workers: one at a time."""
         self._ending: asyncio.Task[None] | None = None
 
     # Life ----------------------------------------------------------------------------------------------------
@@ -91,7 +93,7 @@ class Dispatcher:
 
     async def apply(self, config: Config, bound: Mapping[str, Bound]) -> list[str]:
         """Go over to another configuration; returns what changed, in words. Unchanged destinations do not notice."""
-        return await self._on_loop(self._apply(config, dict(bound)))
+        return await self._on_loop(self._alone(self._apply(config, dict(bound))))
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -115,7 +117,7 @@ class Dispatcher:
             await self._remove(name)
             changes.append(f"destination {name} removed; it keeps its position until `sternpost destinations forget`")
         old, self._bound = self._bound, bound
-        await self._log_write(lambda transaction: self._begin_new(transaction, bound))
+        await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
         self._log.set_active(config.destinations)
         for name, one in bound.items():
             before = old.get(name)
@@ -133,10 +135,11 @@ class Dispatcher:
                 del self._workers[key]
                 await worker.stop(CALLS_TIMEOUT_S)
 
-    def _begin_new(self, transaction: Transaction, bound: dict[str, Bound]) -> None:
-        for name, one in bound.items():
+    def _begin_new(self, transaction: Transaction, destinations: Mapping[str, DestinationConfig]) -> None:
+        """New ones get their position at once, those whose plug-in is broken too: their events wait in the log."""
+        for name, destination in destinations.items():
             if self._log.progress(name) is None:
-                low = self._start_of(one.config.start)
+                low = self._start_of(destination.start)
                 transaction.save_progress(name, Progress(low=low, read=low))
 
     def _start_of(self, start: str) -> int:
@@ -161,13 +164,16 @@ class Dispatcher:
         goes = self._pipeline.goes(one.config.sources, _names(cursor.destination, one), cursor.criteria)
 
         def ended() -> None:
-            self._ending = self._loop.create_task(self._end_replay(name))
+            self._ending = self._loop.create_task(self._alone(self._end_replay(name)))
 
         worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
+        worker.paused = cursor.destination in self._paused or not one.config.enabled
         worker.wake()
 
     async def _end_replay(self, name: str) -> None:
-        worker = self._workers.pop(name)
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return  # A re-load came first; the replay has started anew and will end again.
         await worker.stop(CALLS_TIMEOUT_S)
         await self._log_write(lambda transaction: transaction.drop_replay(name))
         _LOG.info("replay_finished", destination=worker.stream.destination, replay=name)
@@ -213,9 +219,9 @@ class Dispatcher:
             worker.wake()
 
     def _check_backlogs(self) -> None:
+        self._loop.call_later(BACKLOG_CHECK_S, self._check_backlogs)
         for worker in list(self._workers.values()):
             enforce_backlog(worker, self._log, self._config.wal.disk_bytes_max)
-        self._loop.call_later(BACKLOG_CHECK_S, self._check_backlogs)
 
     # What operators ask --------------------------------------------------------------------------------------
 
@@ -245,20 +251,23 @@ class Dispatcher:
         await self._on_loop(self._set_paused(name, False))
 
     async def _set_paused(self, name: str, paused: bool) -> None:
-        worker = self._workers[name]
-        if paused:
-            worker.paused = True
-            self._paused.add(name)
-        else:
-            worker.resume()
-            self._paused.discard(name)
+        if name not in self._bound:
+            raise KeyError(name)
+        (self._paused.add if paused else self._paused.discard)(name)
+        for worker in self._workers.values():
+            if worker.stream.destination != name:
+                continue
+            if paused:
+                worker.paused = True
+            else:
+                worker.resume()
         temporary = self._paused_file.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(sorted(self._paused)))
         temporary.replace(self._paused_file)
 
     async def requeue(self, ids: Sequence[int]) -> int:
         """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
-        return await self._on_loop(self._requeue(list(ids)))
+        return await self._on_loop(self._alone(self._requeue(list(ids))))
 
     async def _requeue(self, ids: list[int]) -> int:
         letters = [letter for each in ids if (letter := self._log.dead_letter(each)) is not None]
@@ -307,7 +316,7 @@ class Dispatcher:
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
         """Deliver what was received in [from_ms, to_ms) again; returns the replay's name."""
-        return await self._on_loop(self._replay(name, from_ms, to_ms, dict(criteria)))
+        return await self._on_loop(self._alone(self._replay(name, from_ms, to_ms, dict(criteria))))
 
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
@@ -348,6 +357,10 @@ class Dispatcher:
         await asyncio.wrap_future(self._log.write(lambda transaction: transaction.forget(name)))
 
     # Loops ---------------------------------------------------------------------------------------------------
+
+    async def _alone(self, work: Coroutine[Any, Any, T]) -> T:
+        async with self._acting:
+            return await work
 
     async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))

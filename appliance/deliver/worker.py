@@ -30,6 +30,8 @@ from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
 """Wait after an unexpected error before the destination goes on."""
+SETTLE_TIMEOUT_S = 2.0
+"""At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
 LOAD_JOBS = 100
 """Jobs of one lane taken from the held store at once."""
 _LOG = logs.logger("deliver")
@@ -123,7 +125,8 @@ class Worker:
             await asyncio.gather(*late, return_exceptions=True)
         self.ledger.add(self._effects())
         try:
-            await self.ledger.settle()
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                await self.ledger.settle()
         finally:
             await self.instance.close()
 
@@ -279,8 +282,10 @@ class Worker:
 
     def _load(self) -> None:
         while self._loads and not self._loads_blocked and self._loads[0][2] <= self.ledger.durable:
-            lane, version, _ = self._loads.pop(0)
-            self.order.queues.loaded(lane, version, self._stored_jobs(lane))
+            lane, version, _ = self._loads[0]
+            jobs = self._stored_jobs(lane)  # May raise: then it stays first, and the next turn tries again.
+            del self._loads[0]
+            self.order.queues.loaded(lane, version, jobs)
             self.wake()
 
     def _stored_jobs(self, lane: Lane) -> list[Job]:
