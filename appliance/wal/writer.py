@@ -147,8 +147,10 @@ class Writer:
         for _ in range(_ROOM_TURNS_MAX):
             try:
                 maintained = self._attempt(None, [], press_bytes=max(wanted - freed, 0))
-            except lmdb.Error:
-                break
+            except lmdb.Error as cause:
+                if isinstance(cause, lmdb.MapFullError) or self._disk_is_full(cause, group):
+                    break
+                raise  # A failed fsync here is the end as anywhere.
             freed += maintained.freed_bytes
             if not maintained.freed_bytes or not (maintained.more or freed < wanted):
                 break
