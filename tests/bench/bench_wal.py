@@ -77,7 +77,8 @@ def _start_s(folder: Path) -> float:
 
 def main(times: int) -> None:
     """Print one line per figure."""
-    with tempfile.TemporaryDirectory(dir=".") as name:
+    Path("build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="build") as name:
         folder = Path(name)
         for size, at_once, batches in ((100, 8, times), (100, 1, times), (1, 64, times * 20), (1, 1, times)):
             us, commits = asyncio.run(_cpu(folder / f"cpu-{size}-{at_once}", batches, at_once, size))
