@@ -46,6 +46,7 @@ def make_appliance(tmp_path: Path) -> Iterator[Callable[..., Appliance]]:
             count += 1
             folder = arguments.pop("folder", tmp_path / f"appliance{count}")
             made = Appliance(folder, config, **arguments)
+            ended.callback(lambda: print(f"{folder.name} said last:\n{made.tail()}"))  # shown where the test fails
             ended.callback(made.close)
             return made
 

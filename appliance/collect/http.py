@@ -110,6 +110,8 @@ class Connection(web.RequestHandler):
         """What is no HTTP gets a plain answer; only our own mistakes get a line in our log."""
         if status < 500:
             self._listener.broken_total += 1
+            if exc is not None:
+                exc.__traceback__ = None  # it holds its frame and what was read, a cycle of up to 256 KiB a connection
         else:
             _LOG.error("request_failed", error=repr(exc))
         return _reply(Answer(status, HTTPStatus(status).phrase.encode(), close=True), b"")
