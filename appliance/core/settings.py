@@ -3,14 +3,13 @@
 import os
 import re
 import secrets
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from appliance.core import logs, units
+from appliance.core import durable, logs, units
 from appliance.core.config import Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.secret import Secret
@@ -345,15 +344,13 @@ def _kept_key(path: Path) -> str:
 
 def _write_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write("# Made by Sternpost for runs without a configuration file; `sternpost keys` shows it.\n")
-        opened.write(f'[sources.default]\nwrite_key = "wk_{secrets.token_hex(16)}"\n')
-        opened.flush()
-        os.fsync(opened.fileno())
+    head = "# Made by Sternpost for runs without a configuration file; `sternpost keys` shows it.\n"
+    table = f'[sources.default]\nwrite_key = "wk_{secrets.token_hex(16)}"\n'
+    temporary = durable.beside(path, (head + table).encode())
     try:
         os.link(temporary, path)  # fails where another process was first, and then its key holds
     except FileExistsError:
         pass
     finally:
         os.unlink(temporary)
+    durable.sync_folder(path.parent)

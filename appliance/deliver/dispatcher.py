@@ -22,6 +22,7 @@ from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
 from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
+from appliance.deliver.pauses import Pauses
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
 from appliance.deliver.watchdog import Watchdog
@@ -55,8 +56,7 @@ class Dispatcher:
 
     def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
         self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
-        self._paused_file = paused_file
-        self._paused: set[str] = set(_read_paused(paused_file))
+        self._paused = Pauses(paused_file)
         self._workers: dict[str, Worker] = {}
         self._bound: dict[str, Bound] = {}
         self._taps: set[Delivered] = set()
@@ -253,7 +253,6 @@ class Dispatcher:
     async def _set_paused(self, name: str, paused: bool) -> None:
         if name not in self._bound:
             raise KeyError(name)
-        (self._paused.add if paused else self._paused.discard)(name)
         for worker in self._workers.values():
             if worker.stream.destination != name:
                 continue
@@ -261,9 +260,7 @@ class Dispatcher:
                 worker.paused = True
             else:
                 worker.resume()
-        temporary = self._paused_file.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(sorted(self._paused)))
-        temporary.replace(self._paused_file)
+        await self._paused.set(name, paused=paused)
 
     async def requeue(self, ids: Sequence[int]) -> int:
         """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
@@ -373,13 +370,6 @@ class Dispatcher:
 def _names(name: str, one: Bound) -> frozenset[str]:
     """How an event's `integrations` may call this destination."""
     return frozenset({name.lower(), one.config.plugin.lower()})
-
-
-def _read_paused(file: Path) -> list[str]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=list[str])
-    except (OSError, msgspec.DecodeError):
-        return []
 
 
 def _quietly(call: Callable[..., Any], *arguments: Any) -> None:
