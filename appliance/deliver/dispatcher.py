@@ -272,12 +272,17 @@ class Dispatcher:
         workers = {self._workers[job.destination] for job in jobs.values()}
         for worker in workers:
             await worker.block_loads()
+        taken = {worker.stream.destination: worker.cursor.taken for worker in workers}
         revived: list[HeldJob] = []
 
         def change(transaction: Transaction) -> list[HeldJob]:
             found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
-            places = {(job.destination, job.lane, job.sequence, job.part): job for job in found}
+            # Of what the destination has not come to yet (a replay gave it up first), the log brings the event.
+            held = [job for job in found if job.sequence <= taken[job.destination]]
+            places = {(job.destination, job.lane, job.sequence, job.part): job for job in held}
             transaction.hold(list(places.values()))
+            for job in held:
+                transaction.took(job.destination, job.sequence)
             return found
 
         try:
@@ -287,7 +292,7 @@ class Dispatcher:
                 mine = {
                     (job.lane, job.sequence, job.part)
                     for job in revived
-                    if self._workers.get(job.destination) is worker
+                    if self._workers.get(job.destination) is worker and job.sequence <= taken[job.destination]
                 }
                 worker.requeued(Counter(lane for lane, _, _ in mine))
         return len(revived)

@@ -134,7 +134,7 @@ class Ledger:
         letters = [self._letter(effect) for effect in effects if isinstance(effect, Buried)]
         gone = [_key(each.job) for each in effects if isinstance(each, Settled | Buried) and each.stored]
         joins = [effect for effect in effects if isinstance(effect, Joined | Parted)]
-        progress = Progress(self._cursor.low, self._cursor.ranges(), self._cursor.parts(), self._cursor.read)
+        progress = Progress(self._cursor.low, self._cursor.ranges(), self._cursor.parts(), self._cursor.taken)
 
         def change(transaction: Transaction) -> None:
             for join in joins:

@@ -88,7 +88,7 @@ class Worker:
         self.order = Order(self._rules(), self._breaker())
         progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
         saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
-        self.cursor = Cursor(saved.low, saved.ranges, saved.parts)
+        self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
         self._restore()

@@ -45,6 +45,13 @@ class Transaction:
         progress.save_progress(self._txn, self._tables, destination, progress_)
         self._effects.lows[destination] = progress_.low
 
+    def took(self, destination: str, sequence: int) -> None:
+        """Remember that a destination took the log up to here at least; what it has not settled of it may be held."""
+        known = progress.load_progress(self._txn, self._tables, destination)
+        if known is not None and known.read < sequence:
+            known.read = sequence
+            self.save_progress(destination, known)
+
     def hold(self, jobs: list[HeldJob]) -> None:
         """Put jobs into their lanes; one that is there already is replaced.
 
