@@ -21,7 +21,7 @@ from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures
 from appliance.deliver.instance import Instance
-from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Lane, Settled
+from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import Result
@@ -79,7 +79,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self.paused = self.stopping = False
         self.figures = Figures()
-        self._held_bytes, self._held_bytes_max = 0, held_bytes_max
+        self._held_bytes_max = held_bytes_max
         self._calls: set[asyncio.Task[None]] = set()
         self._loads: list[tuple[Lane, int, int]] = []
         self._loads_blocked = 0
@@ -185,10 +185,13 @@ class Worker:
             ended()
 
     def _may_read(self, now_ms: int) -> bool:
-        if self.paused or self.ledger.failed or self._held_bytes >= self._held_bytes_max:
+        if self.paused or self.ledger.failed:
             return False
-        breaker = self.order.breaker
-        return breaker.closed or self.cursor.recovering or self.order.wants_fresh(now_ms)
+        if self.cursor.recovering:
+            return True  # Nothing held goes out before that; a full held queue could never drain.
+        if self._log.held_size(self.stream.key)[1] >= self._held_bytes_max:
+            return False
+        return self.order.breaker.closed or self.order.wants_fresh(now_ms)
 
     def _send(self, now_ms: int) -> bool:
         """Start what may go out. Returns whether unsaved outcomes held something back."""
@@ -227,10 +230,6 @@ class Worker:
                 )
             if not isinstance(effect, Settled):
                 self._decisive = True
-            if isinstance(effect, Held) and not effect.stored:
-                self._held_bytes += effect.job.size
-            elif isinstance(effect, Settled | Buried) and effect.stored:
-                self._held_bytes -= effect.job.size
         self.feed.left(effects)
         return effects
 
@@ -276,7 +275,6 @@ class Worker:
 
     def _restore(self) -> None:
         heads = self._log.held_heads(self.stream.key)
-        self._held_bytes = sum(head.bytes for head in heads)
         joined = self._log.joined(self.stream.key)
         self.order.queues.restore([(head.lane, head.count, head.next_try_ms) for head in heads], joined)
 
