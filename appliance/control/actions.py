@@ -117,6 +117,15 @@ class Actions:
             entry.detail = {**detail, "replay": started}
             return started
 
+    async def cancel_replay(self, who: Who, name: str) -> None:
+        """End a replay where it stands; what it delivered stays delivered."""
+        async with self._audited(who, "replay.cancel", name):
+            try:
+                await self._parts.dispatcher.cancel_replay(name)
+            except KeyError:
+                words = f"there is no replay {name!r}; it may have ended by itself"
+                raise ApiError(404, "not_found", words, "`sternpost replay list` shows those under way") from None
+
     async def reload(self, who: Who) -> list[str]:
         """Read the configuration again; returns what changed, in words."""
         async with self._audited(who, "config.reload", self._parts.host.config_file) as entry:

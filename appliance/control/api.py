@@ -9,6 +9,7 @@ Without a token: /health, /ready, /metrics. With `Authorization: Bearer TOKEN` (
     GET  /v1/dead?query=&after=&limit=&full=1      GET  /v1/dead/count?query=   GET  /v1/dead/ID
     POST /v1/dead/requeue, /v1/dead/purge          GET  /v1/refused             GET  /v1/audit
     GET  /v1/wal/stats                             GET  /v1/wal/events          GET  /v1/events/MESSAGE_ID
+    POST /v1/replays/NAME/cancel                   (NAME holds a `#`, sent as %23)
     GET  /v1/tail?point=&query=&payload=0          (server-sent events)
 
 Errors are {"error": {"code", "message", "next"}}. Bodies are JSON. No CORS: web pages of other origins have no
@@ -183,6 +184,7 @@ class Control:
                 web.post("/v1/destinations/{name}/{action:pause|resume|test|forget}", self._destination),
                 web.get("/v1/replays", shown.replays),
                 web.post("/v1/replays", self._replay),
+                web.post("/v1/replays/{name}/cancel", self._cancel_replay),
                 web.get("/v1/dead", shown.dead),
                 web.get("/v1/dead/count", shown.dead_count),
                 web.get(r"/v1/dead/{id:\d+}", shown.dead_letter),
@@ -271,6 +273,12 @@ class Control:
         started = (await self._parts.blocking(self._log.replays)).get(name)
         events = max(0, started.until - started.low) if started else 0
         return json_reply({"replay": name, "events_max": events})
+
+    async def _cancel_replay(self, request: web.Request) -> web.Response:
+        """POST: end a replay where it stands."""
+        name = request.match_info["name"]
+        await self._actions.cancel_replay(_who(request), name)
+        return json_reply({"replay": name, "cancelled": True})
 
     async def _reload(self, request: web.Request) -> web.Response:
         """POST: read the configuration again."""

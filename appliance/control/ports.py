@@ -149,6 +149,14 @@ class Dispatcher(Protocol):
         """
         ...
 
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay.
+
+        Raises:
+            KeyError: there is no such replay; it may have ended.
+        """
+        ...
+
     async def test(self, name: str, event: Event) -> Result:
         """Call the plug-in once with this event, outside of lanes and log, and tell what came of it."""
         ...

@@ -4,19 +4,18 @@ import asyncio
 import concurrent.futures
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import uvloop
 
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config, DestinationConfig
-from appliance.core.event import Event, Record, pack_event
+from appliance.core.event import Event, Record
 from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
@@ -25,16 +24,16 @@ from appliance.deliver.outcome import Result
 from appliance.deliver.pauses import Pauses
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.reviving import new_replay, revived
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.sdk import Config as PluginConfig
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor, Transaction
+from appliance.wal.log import HeldJob, Log, Progress, ReplayCursor, Transaction
 
 CALLS_TIMEOUT_S = 7.0
 """Calls under way may take so long to end at a stop."""
 BACKLOG_CHECK_S = 5.0
 _LOG = logs.logger("deliver")
-_RECORD = msgspec.msgpack.Decoder(Record)
 T = TypeVar("T")
 
 
@@ -119,6 +118,7 @@ class Dispatcher:
         old, self._bound = self._bound, bound
         await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
         self._log.set_active(config.destinations)
+        changes += await self._end_parked(config.destinations)
         for name, one in bound.items():
             before = old.get(name)
             if before == one:
@@ -134,6 +134,15 @@ class Dispatcher:
             if worker.stream.destination == name:
                 del self._workers[key]
                 await worker.stop(CALLS_TIMEOUT_S)
+
+    async def _end_parked(self, configured: Collection[str]) -> list[str]:
+        """Replays of destinations that are not configured any more end, since nobody goes on with them."""
+        changes = []
+        for name, cursor in self._log.replays().items():
+            if cursor.destination not in configured:
+                await self._drop_replay(name, f"destination {cursor.destination} is not configured any more")
+                changes.append(f"replay {name} ended with its destination; start it again where it is still wanted")
+        return changes
 
     def _begin_new(self, transaction: Transaction, destinations: Mapping[str, DestinationConfig]) -> None:
         """New ones get their position at once, those whose plug-in is broken too: their events wait in the log."""
@@ -164,19 +173,39 @@ class Dispatcher:
         goes = self._pipeline.goes(one.config.sources, _names(cursor.destination, one), cursor.criteria)
 
         def ended() -> None:
-            self._ending = self._loop.create_task(self._alone(self._end_replay(name)))
+            self._ending = self._loop.create_task(self._alone(self._end_replay(name, cursor)))
 
         worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
         worker.paused = cursor.destination in self._paused or not one.config.enabled
         worker.wake()
 
-    async def _end_replay(self, name: str) -> None:
-        worker = self._workers.pop(name, None)
-        if worker is None:
-            return  # A re-load came first; the replay has started anew and will end again.
+    async def _end_replay(self, name: str, cursor: ReplayCursor) -> None:
+        worker = self._workers.get(name)
+        if worker is None or worker.stream.cursor is not cursor:
+            return  # A re-load came first, and what started anew will end again; or it was cancelled.
+        del self._workers[name]
         await worker.stop(CALLS_TIMEOUT_S)
         await self._log_write(lambda transaction: transaction.drop_replay(name))
         _LOG.info("replay_finished", destination=worker.stream.destination, replay=name)
+
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay."""
+        await self._on_loop(self._alone(self._cancel_replay(name)))
+
+    async def _cancel_replay(self, name: str) -> None:
+        if name not in self._log.replays():
+            raise KeyError(name)
+        worker = self._workers.pop(name, None)
+        if worker is not None:
+            try:
+                await worker.stop(CALLS_TIMEOUT_S)
+            except TimeoutError:
+                _LOG.warning("replay_outcomes_lost", replay=name, kept="nothing of it; the replay is cancelled anyhow")
+        await self._drop_replay(name, "cancelled by an operator")
+
+    async def _drop_replay(self, name: str, reason: str) -> None:
+        await self._log_write(lambda transaction: transaction.drop_replay(name, reason))
+        _LOG.warning("replay_ended", replay=name, reason=reason, kept="its dead letters")
 
     async def _make(
         self, stream: Stream, one: Bound, goes: Callable[[Record], bool], ended: Callable[[], None] | None
@@ -267,13 +296,14 @@ class Dispatcher:
         return await self._on_loop(self._alone(self._requeue(list(ids))))
 
     async def _requeue(self, ids: list[int]) -> int:
+        now_ms = self._log.log_now_ms()
         letters = [letter for each in ids if (letter := self._log.dead_letter(each)) is not None]
-        jobs = {letter.id: self._revived(letter) for letter in letters if letter.destination in self._workers}
+        jobs = {one.id: revived(one, self._pipeline, now_ms) for one in letters if one.destination in self._workers}
         workers = {self._workers[job.destination] for job in jobs.values()}
         for worker in workers:
             await worker.block_loads()
         taken = {worker.stream.destination: worker.cursor.taken for worker in workers}
-        revived: list[HeldJob] = []
+        back: list[HeldJob] = []
 
         def change(transaction: Transaction) -> list[HeldJob]:
             found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
@@ -286,35 +316,16 @@ class Dispatcher:
             return found
 
         try:
-            revived = await self._log_write(change)
+            back = await self._log_write(change)
         finally:
             for worker in workers:
                 mine = {
                     (job.lane, job.sequence, job.part)
-                    for job in revived
+                    for job in back
                     if self._workers.get(job.destination) is worker and job.sequence <= taken[job.destination]
                 }
                 worker.requeued(Counter(lane for lane, _, _ in mine))
-        return len(revived)
-
-    def _revived(self, letter: DeadLetter) -> HeldJob:
-        """The job anew: the original event through the present pipeline, or as it was where the original is gone."""
-        lane, packed = letter.lane, letter.event
-        if letter.record:
-            lane, event = self._pipeline.event(_RECORD.decode(letter.record))
-            packed = pack_event(event)
-        return HeldJob(
-            destination=letter.destination,
-            lane=lane,
-            sequence=letter.sequence,
-            part=letter.part,
-            attempts=0,
-            next_try_ms=0,
-            first_failed_ms=0,
-            held_ms=self._log.log_now_ms(),
-            error="requeued",
-            event=packed,
-        )
+        return len(back)
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
         """Deliver what was received in [from_ms, to_ms) again; returns the replay's name."""
@@ -323,22 +334,7 @@ class Dispatcher:
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        first, until = self._log.sequence_at(from_ms), self._log.sequence_at(to_ms) - 1
-        if to_ms >= self._clock.wall_ms():
-            until = self._log.last_sequence
-        if until < first:
-            raise ValueError("the log holds no event of that time; `sternpost wal stats` shows what it still has")
-        taken = {int(key.rpartition("#")[2]) for key in self._log.replays() if key.startswith(f"{name}#")}
-        key = f"{name}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
-        window = {"from_ms": str(from_ms), "to_ms": str(to_ms)}
-        cursor = ReplayCursor(
-            destination=name,
-            low=first - 1,
-            until=until,
-            criteria={**criteria, **window},
-            started_ms=self._clock.wall_ms(),
-            progress=Progress(low=first - 1, read=first - 1),
-        )
+        key, cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)
         return key

@@ -171,10 +171,10 @@ class Found(NamedTuple):
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """Something was dropped to stay within a budget; an operator must be able to see it."""
+    """The log dropped something, to stay within a budget or since it pinned events; an operator must see it."""
 
     action: str
-    """dead_evicted, refused_evicted, events_dropped, quarantined, ballast_released, ballast_restored."""
+    """dead_evicted, refused_evicted, events_dropped, quarantined, ballast_released, ballast_restored, replay_ended."""
     count: int
     bytes: int
     detail: str
