@@ -110,18 +110,21 @@ class Tracer:
             return Standing(destination=name, state="skipped", words=f"skipped: {because}")
         status = self._status.get(name)
         progress = self._progress.get(name) or Progress()
+        if record.sequence <= progress.start:
+            words = "collected before this destination began; `sternpost replay` can bring it"
+            return Standing(destination=name, state="skipped", words=words)
         if record.sequence <= max(progress.low, status.sequence_low if status else 0) or _within(progress, record):
-            return self._settled(name, lanes)
+            return self._settled(name, lanes, progress)
         if status is None:
             return Standing(destination=name, state="parked", words="waits; the destination is not configured any more")
         if not lanes:
             return Standing(destination=name, state=JobState.FILTERED, words="not meant for this destination")
         return self._waiting(status, progress, record)
 
-    def _settled(self, name: str, lanes: Sequence[str]) -> Standing:
+    def _settled(self, name: str, lanes: Sequence[str], progress: Progress) -> Standing:
         if not lanes and name in self._status:
             return Standing(destination=name, state=JobState.FILTERED, words="not meant for this destination")
-        words = "delivered, or older than the destination's first start"
+        words = "delivered" if progress.start >= 0 else "delivered, or older than the destination's first start"
         return Standing(destination=name, state=JobState.SUCCEEDED, words=words)
 
     def _held(self, name: str, lane: str, sequence: int) -> Standing | None:

@@ -149,7 +149,7 @@ class Dispatcher:
         for name, destination in destinations.items():
             if self._log.progress(name) is None:
                 low = self._start_of(destination.start)
-                transaction.save_progress(name, Progress(low=low, read=low))
+                transaction.save_progress(name, Progress(low=low, read=low, start=low))
 
     def _start_of(self, start: str) -> int:
         if start == "now":

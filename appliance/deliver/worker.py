@@ -88,6 +88,7 @@ class Worker:
         self.order = Order(self._rules(), self._breaker())
         progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
         saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
+        self._began = saved.start
         self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
@@ -308,7 +309,7 @@ class Worker:
         return jobs
 
     def _save(self, transaction: Transaction, progress: Progress) -> None:
-        breaker = self.order.breaker
+        breaker, progress.start = self.order.breaker, self._began
         progress.misconfigured = breaker.cause if breaker.state is BreakerState.MISCONFIGURED else ""
         if self.stream.cursor is None:
             transaction.save_progress(self.stream.destination, progress)

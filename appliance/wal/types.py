@@ -48,6 +48,8 @@ class Progress(msgspec.Struct, array_like=True):
     """Highest sequence taken from the log."""
     misconfigured: str = ""
     """Why everybody is refused alike, while that is so: a restart must not have to find out at the cost of letters."""
+    start: int = -1
+    """Where it began: every event up to here was there before it; -1 where that was not noted yet."""
 
 
 class HeldJob(msgspec.Struct, array_like=True):
