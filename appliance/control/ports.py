@@ -115,6 +115,10 @@ class Dispatcher(Protocol):
         """Destination -> the lanes its parts of this event go into now; none where it is filtered. Any thread."""
         ...
 
+    def executing(self, sequence: int) -> Mapping[str, int]:
+        """Destination or replay -> the attempt under way at this event; those whose plug-in has it now. Any thread."""
+        ...
+
     def tap(self, callback: Delivered) -> Callable[[], None]:
         """Have `callback` called on the delivery loop after each delivery, until the returned function is called.
 

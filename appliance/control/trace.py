@@ -86,7 +86,13 @@ class Tracer:
         record = msgspec.structs.replace(found.record, sequence=found.sequence)
         routes = self._dispatcher.route(record)
         names = [*self._status, *(name for name in self._progress if name not in self._status)]
-        standings = [self._standing(name, record, routes.get(name, ())) for name in names]
+        executing = self._dispatcher.executing(record.sequence)
+        standings = [
+            _executing(name, executing[name])
+            if name in executing
+            else self._standing(name, record, routes.get(name, ()))
+            for name in names
+        ]
         return Traced(event=views.record_view(record), collected="in the log", destinations=standings)
 
     def _of_letter(self, letter: DeadLetter) -> Traced:
@@ -214,6 +220,11 @@ class Tracer:
 
 def _within(progress: Progress, record: Record) -> bool:
     return any(first <= record.sequence <= last for first, last in progress.ranges)
+
+
+def _executing(name: str, attempt: int) -> Standing:
+    words = f"with the plug-in now, attempt {attempt}"
+    return Standing(destination=name, state=JobState.EXECUTING, words=words, attempts=attempt - 1)
 
 
 def _dead_standing(letter: DeadLetter) -> Standing:

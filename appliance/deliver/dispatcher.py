@@ -266,6 +266,11 @@ class Dispatcher:
         workers = dict(self._workers)
         return {name: [lane] if workers[name].feed.goes(record) else [] for name in self._bound if name in workers}
 
+    def executing(self, sequence: int) -> Mapping[str, int]:
+        """Destination or replay -> the attempt under way at this event; those whose plug-in has it in hand now."""
+        workers = dict(self._workers)
+        return {name: attempt for name, worker in workers.items() if (attempt := worker.executing(sequence))}
+
     def tap(self, callback: Delivered) -> Callable[[], None]:
         """Have `callback` called on the delivery loop after each delivery, until the returned function is called."""
         self._loop.call_soon_threadsafe(self._taps.add, callback)

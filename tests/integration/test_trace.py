@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
-from tests.support.sink import Sink
+from tests.support.sink import Plan, Sink
 from tests.support.wire import Wire
 
 
@@ -61,3 +61,22 @@ def test_what_was_there_before_a_destination_began_is_not_said_to_be_delivered(
     ):  # fmt: skip
         found = until_standing(appliance, message_id, destination, "succeeded")
         assert found["words"] == "delivered", (message_id, destination)
+
+
+def test_an_event_in_hand_is_told_from_those_that_wait_behind_it(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink]
+) -> None:
+    sink = make_sink(Plan(hang=1.0, hang_s=120))
+    appliance = make_appliance({"destinations": {"hook": webhook(sink.url, timeout="100s")}})
+    appliance.start()
+    send(appliance, "one", "two")
+    sink.wait(bool)
+    assert "attempt 1" in until_standing(appliance, "one", "hook", "executing")["words"]
+    assert standing(appliance, "two", "hook")["state"] == "waiting"
+    sink.set_plan(Plan(status=500))
+    appliance.kill()
+    appliance.start()
+    assert until_standing(appliance, "one", "hook", "failed")["attempts"] >= 1
+    sink.set_plan(Plan())
+    until_standing(appliance, "two", "hook", "succeeded")
+    assert standing(appliance, "one", "hook")["state"] == "succeeded"
