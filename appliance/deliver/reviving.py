@@ -6,8 +6,12 @@ import msgspec
 
 from appliance.core.event import Record, pack_event
 from appliance.deliver.ports import Pipeline
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor
+from appliance.wal.log import Block, DamagedBlock, DeadLetter, HeldJob, Log, Progress, ReplayCursor
 
+LATE_MS = 60_000
+"""An event is stamped when its request comes in and stored when its body is whole: not always in the same order."""
+LOOK_BYTES = 1 << 20
+"""A range of that size is looked through at once for an event of the time, so that an empty one is refused."""
 _RECORD = msgspec.msgpack.Decoder(Record)
 
 
@@ -16,13 +20,18 @@ def new_replay(
 ) -> tuple[str, ReplayCursor]:
     """A replay of what was received in [from_ms, to_ms): its name, which is free, and its cursor at the beginning.
 
+    The cursor spans every block that may hold such an event; which ones are of that time, the criteria tell exactly.
+
     Raises:
         ValueError: the log holds nothing of that time.
     """
-    first, until = log.sequence_at(from_ms), log.sequence_at(to_ms) - 1
-    if to_ms >= now_ms:
-        until = log.last_sequence
-    if until < first:
+    first = log.sequence_at(from_ms - LATE_MS)
+    end = _blocks_after(log, log.sequence_at(to_ms + LATE_MS) - 1, 1)
+    until = end[0].last_sequence if end else log.last_sequence  # that block may begin before and hold what is wanted
+    seen = _blocks_after(log, first - 1, LOOK_BYTES)
+    whole = seen and seen[-1].last_sequence >= until
+    times = (record.received_ms for block in seen for record in block.records)
+    if until < first or (whole and not any(from_ms <= received_ms < to_ms for received_ms in times)):
         raise ValueError("the log holds no event of that time; `sternpost wal stats` shows what it still has")
     taken = {int(key.rpartition("#")[2]) for key in log.replays() if key.startswith(f"{destination}#")}
     name = f"{destination}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
@@ -35,6 +44,14 @@ def new_replay(
         progress=Progress(low=first - 1, read=first - 1),
     )
     return name, cursor
+
+
+def _blocks_after(log: Log, after: int, bytes_max: int) -> list[Block]:
+    """The next blocks; none where there are none, or where they cannot be read."""
+    try:
+        return log.read(after, bytes_max)
+    except DamagedBlock:
+        return []
 
 
 def revived(letter: DeadLetter, pipeline: Pipeline, log_now_ms: int) -> HeldJob:
