@@ -16,6 +16,7 @@ from appliance.control.trace import Tracer
 from appliance.core.event import Record
 
 LIMIT_MAX = 1_000
+SKIPS_SHOWN_MAX = 20
 NUMBER_MAX = (1 << 63) - 1
 KEEPALIVE_S = 15.0
 DUMP_BYTES = 64 * 1024
@@ -125,6 +126,9 @@ class Resources:
             for name, progress in log.destinations().items()
             if name not in known
         ]
+        skew_ms = self._parts.skew_ms()
+        for view in shown + parked:
+            view.skips = [views.skip_view(skip, skew_ms) for skip in log.skips(view.name)[-SKIPS_SHOWN_MAX:]]
         return shown + parked
 
     async def held(self, request: web.Request) -> web.Response:

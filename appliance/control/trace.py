@@ -55,6 +55,8 @@ class Trace(msgspec.Struct, kw_only=True):
     events: list[Traced]
     refused: list[dict[str, Any]]
     """Refused input that holds this id: when, from which source, why."""
+    unreadable: list[dict[str, Any]] = []
+    """Where nothing is known of the id: ranges of the log that destinations skipped, of which it may have been."""
 
 
 class Tracer:
@@ -80,7 +82,16 @@ class Tracer:
         self._letters = {(letter.destination, letter.sequence): letter for letter in dead}
         lost = [letter for letter in dead if letter.sequence not in known]
         events = [self._traced(item) for item in found] + [self._of_letter(letter) for letter in lost[:FOUND_MAX]]
-        return Trace(message_id=message_id, events=events, refused=self._refused(message_id))
+        refused = self._refused(message_id)
+        unreadable = [] if events or refused else self._unreadable()
+        return Trace(message_id=message_id, events=events, refused=refused, unreadable=unreadable)
+
+    def _unreadable(self) -> list[dict[str, Any]]:
+        return [
+            {"destination": name, "first": skip.first_sequence, "last": skip.last_sequence, "reason": skip.reason}
+            for name in self._progress
+            for skip in self._log.skips(name)
+        ][:FOUND_MAX]
 
     def _traced(self, found: Found) -> Traced:
         record = msgspec.structs.replace(found.record, sequence=found.sequence)

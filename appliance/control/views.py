@@ -12,7 +12,7 @@ import msgspec
 
 from appliance.control.ports import DestinationStatus, SourceStatus
 from appliance.core.event import Event, Record, event_name, unpack_event
-from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor
+from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor, Skip
 
 PAYLOAD_BYTES_MAX = 1 << 20
 _RECORD = msgspec.msgpack.Decoder(Record)
@@ -64,6 +64,18 @@ class DestinationView(msgspec.Struct, kw_only=True):
     """By kind, the latest first."""
     hung: int
     """Calls of the plug-in that did not end in time and cannot be stopped."""
+    skips: list["SkipView"] = []
+    """Ranges of the log that it did not deliver and never will by itself, the newest last."""
+
+
+class SkipView(msgspec.Struct, kw_only=True):
+    """A range of the log that a destination skipped."""
+
+    first_sequence: int
+    last_sequence: int
+    skipped_ms: int
+    """Wall time."""
+    reason: str
 
 
 class HeldView(msgspec.Struct, kw_only=True):
@@ -160,7 +172,9 @@ def source_view(status: SourceStatus) -> SourceView:
 def destination_view(status: DestinationStatus) -> DestinationView:
     """A destination's figures."""
     renamed = {"oldest_undelivered_age_ms": "oldest_undelivered_ms"}
-    values = {name: getattr(status, renamed.get(name, name)) for name in DestinationView.__struct_fields__}
+    values = {
+        name: getattr(status, renamed.get(name, name)) for name in DestinationView.__struct_fields__ if name != "skips"
+    }
     errors = [
         ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample)
         for reason, kind in reversed(list(status.errors.items()))
@@ -192,6 +206,16 @@ def parked_view(name: str, low: int, last: int, heads: Sequence[HeldHead]) -> De
         breaker={},
         errors=[],
         hung=0,
+    )
+
+
+def skip_view(skip: Skip, skew_ms: int) -> SkipView:
+    """A skipped range; `skew_ms` is wall time minus log time."""
+    return SkipView(
+        first_sequence=skip.first_sequence,
+        last_sequence=skip.last_sequence,
+        skipped_ms=_wall(skip.skipped_ms, skew_ms),
+        reason=skip.reason or "its backlog was full",
     )
 
 

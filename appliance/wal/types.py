@@ -145,7 +145,7 @@ class ReplayCursor(msgspec.Struct, array_like=True):
 
 
 class Skip(msgspec.Struct, array_like=True):
-    """A range that a destination, its backlog full, did not wait for."""
+    """A range that a destination did not wait for, its backlog being full, or could not read."""
 
     destination: str
     first_sequence: int
