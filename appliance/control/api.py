@@ -11,6 +11,8 @@ Without a token: /health, /ready, /metrics. With `Authorization: Bearer TOKEN` (
     GET  /v1/wal/stats                             GET  /v1/wal/events          GET  /v1/events/MESSAGE_ID
     GET  /v1/tail?point=&query=&payload=0          (server-sent events)
 
+With a cookie: /console, see `console/door.py`.
+
 Errors are {"error": {"code", "message", "next"}}. Bodies are JSON. No CORS: web pages of other origins have no
 business here.
 """
@@ -31,6 +33,7 @@ from aiohttp import web
 from appliance.control import auth, metrics, query
 from appliance.control.actions import Actions, Who
 from appliance.control.audit import AuditTrail, Entry, Gathered
+from appliance.control.console.door import Console
 from appliance.control.health import Health
 from appliance.control.listener import Connection, Listener
 from appliance.control.parts import ApiError, Parts, invalid
@@ -128,6 +131,9 @@ class Control:
         self._resources, self._actions = Resources(self._parts), Actions(self._parts)
         self._listener: Listener | None = None
         self._token = ""
+        self.console = Console(
+            lambda token: auth.bearer_matches(f"Bearer {token}", self._token), clock, config.console_windows_max
+        )
         self._gathered = Gathered(self._append)
         log.on_audit(self._log_acted)
         self._watch_parts()
@@ -160,6 +166,7 @@ class Control:
         if self._listener is not None:
             self._remove_control_file()
             self._parts.tail.close()
+            await self.console.close()
             await self._listener.stop()
             self._listener = None
         await asyncio.to_thread(self._gathered.flush)
@@ -194,6 +201,7 @@ class Control:
                 web.get("/v1/wal/events", shown.wal_events),
                 web.get("/v1/events/{message_id:.+}", shown.trace),
                 web.get("/v1/tail", shown.tail),
+                *self.console.routes(),
             ]
         )
         return app
@@ -230,7 +238,9 @@ class Control:
         listen_host = parse_address(self._config.listen)[0]
         if not auth.host_allowed(request.headers.get("Host"), str(local[0]) if local else "", listen_host):
             raise ApiError(421, "wrong_host", "this Host is not served here", "call it as 127.0.0.1 or localhost")
-        if request.path not in _OPEN and not auth.bearer_matches(request.headers.get("Authorization"), self._token):
+        if _is_open(request.path):
+            return
+        if not auth.bearer_matches(request.headers.get("Authorization"), self._token):
             raise ApiError(
                 401,
                 "unauthorized",
@@ -316,6 +326,7 @@ class Control:
         with os.fdopen(handle, "wb") as opened:
             opened.write(msgspec.json.encode(content) + b"\n")
         os.replace(temporary, self._data / CONTROL_FILE)
+        self.console.opened(content.url, self._token, content.certificate)
 
     def _remove_control_file(self) -> None:
         path = self._data / CONTROL_FILE
@@ -324,6 +335,11 @@ class Control:
                 path.unlink()
         except (OSError, msgspec.DecodeError):
             return  # Somebody took it away already.
+
+
+def _is_open(path: str) -> bool:
+    """Whether a path asks for no token; the console asks for its own cookie."""
+    return path in _OPEN or Console.is_open(path)
 
 
 def _who(request: web.Request) -> Who:

@@ -71,6 +71,8 @@ class ControlConfig(_Table, frozen=True, kw_only=True):
     """Address and port of the admin API."""
     tls: TlsConfig | None = None
     """Serve the admin API over HTTPS."""
+    console_windows_max: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
+    """So many windows of the console in the browser at once, each a process; 0: there is none."""
 
 
 class WalConfig(_Table, frozen=True, kw_only=True):

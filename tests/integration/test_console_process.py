@@ -1,0 +1,92 @@
+"""The console in the browser of the real process: its link is printed, its windows end with it, however it ends."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.appliance import Appliance
+from tests.support.console import launcher, lives, pids
+
+MakeAppliance = Callable[..., Appliance]
+LINK = re.compile(r"http://127\.0\.0\.1:\d+/console\?ticket=\S+")
+
+
+def started(make_appliance: MakeAppliance, folder: Path) -> tuple[Appliance, str, Path]:
+    """The process, the link that it printed, and where its consoles write."""
+    told = folder / "told"
+    told.mkdir()
+    appliance = make_appliance(command=(sys.executable, str(launcher(folder, told))), env={"CRM_PASSWORD": "secret"})
+    appliance.start()
+    deadline = time.monotonic() + 10
+    while not (found := LINK.search(appliance.log())):
+        assert time.monotonic() < deadline, appliance.tail()
+        time.sleep(0.05)
+    return appliance, found[0], told
+
+
+async def window(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
+    websocket = await http.ws_connect(f"{url}/console/ws", headers={"Origin": url})
+    async with asyncio.timeout(20):
+        while b"The console is here" not in (await websocket.receive()).data:
+            continue
+    return websocket
+
+
+async def gone(pid: int, timeout_s: float) -> None:
+    async with asyncio.timeout(timeout_s):
+        while lives(pid):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+async def test_the_printed_link_opens_and_no_window_outlives_the_process(
+    make_appliance: MakeAppliance, tmp_path: Path, end: signal.Signals
+) -> None:
+    appliance, link, told = await asyncio.to_thread(started, make_appliance, tmp_path)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        async with http.get(link) as reply:
+            assert reply.status == 200
+        websocket = await window(http, appliance.control_url)
+        (pid,) = pids(told)
+        fact = json.loads((told / f"{pid}.json").read_text())
+        assert "CRM_PASSWORD" not in fact["environment"] and "PYTHONPATH" not in fact["environment"]
+        assert fact["token"][0] == (appliance.data / "admin.token").read_text()
+        assert appliance.process is not None
+        os.kill(appliance.pid, end)
+        code = await asyncio.to_thread(appliance.process.wait, 15)
+        assert code == (-end if end == signal.SIGKILL else 0)
+        await gone(pid, 10.0)
+        await websocket.close()
+
+
+async def test_a_window_that_is_cut_off_ends_its_child(make_appliance: MakeAppliance, tmp_path: Path) -> None:
+    appliance, link, told = await asyncio.to_thread(started, make_appliance, tmp_path)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        async with http.get(link) as reply:
+            assert reply.status == 200
+        websocket = await window(http, appliance.control_url)
+        (pid,) = pids(told)
+        assert websocket._response.connection is not None and websocket._response.connection.transport is not None
+        websocket._response.connection.transport.abort()
+        await gone(pid, 10.0)
+    assert appliance.alive
+
+
+async def test_who_never_looks_pays_nothing(make_appliance: MakeAppliance, tmp_path: Path) -> None:
+    """What the console needs is loaded with the first window."""
+    appliance, _, _ = await asyncio.to_thread(started, make_appliance, tmp_path)
+    async with aiohttp.ClientSession() as http, http.get(f"{appliance.control_url}/console") as reply:
+        assert reply.status == 401
+    assert (await asyncio.to_thread(appliance.stop))[0] == 0
+    loaded = json.loads((tmp_path / "loaded.json").read_text())
+    assert "appliance.control.console.door" in loaded
+    assert [name for name in loaded if name.startswith(("textual", "jinja2", "tui"))] == []
