@@ -3,10 +3,7 @@
 import asyncio
 import json
 import os
-import re
 import signal
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,23 +11,9 @@ import aiohttp
 import pytest
 
 from tests.support.appliance import Appliance
-from tests.support.console import launcher, lives, pids
+from tests.support.console import link, lives, pids, with_console
 
 MakeAppliance = Callable[..., Appliance]
-LINK = re.compile(r"http://127\.0\.0\.1:\d+/console\?ticket=\S+")
-
-
-def started(make_appliance: MakeAppliance, folder: Path) -> tuple[Appliance, str, Path]:
-    """The process, the link that it printed, and where its consoles write."""
-    told = folder / "told"
-    told.mkdir()
-    appliance = make_appliance(command=(sys.executable, str(launcher(folder, told))), env={"CRM_PASSWORD": "secret"})
-    appliance.start()
-    deadline = time.monotonic() + 10
-    while not (found := LINK.search(appliance.log())):
-        assert time.monotonic() < deadline, appliance.tail()
-        time.sleep(0.05)
-    return appliance, found[0], told
 
 
 async def window(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientWebSocketResponse:
@@ -51,9 +34,9 @@ async def gone(pid: int, timeout_s: float) -> None:
 async def test_the_printed_link_opens_and_no_window_outlives_the_process(
     make_appliance: MakeAppliance, tmp_path: Path, end: signal.Signals
 ) -> None:
-    appliance, link, told = await asyncio.to_thread(started, make_appliance, tmp_path)
+    appliance, told = await asyncio.to_thread(with_console, make_appliance, tmp_path)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        async with http.get(link) as reply:
+        async with http.get(link(appliance)) as reply:
             assert reply.status == 200
         websocket = await window(http, appliance.control_url)
         (pid,) = pids(told)
@@ -69,9 +52,9 @@ async def test_the_printed_link_opens_and_no_window_outlives_the_process(
 
 
 async def test_a_window_that_is_cut_off_ends_its_child(make_appliance: MakeAppliance, tmp_path: Path) -> None:
-    appliance, link, told = await asyncio.to_thread(started, make_appliance, tmp_path)
+    appliance, told = await asyncio.to_thread(with_console, make_appliance, tmp_path)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        async with http.get(link) as reply:
+        async with http.get(link(appliance)) as reply:
             assert reply.status == 200
         websocket = await window(http, appliance.control_url)
         (pid,) = pids(told)
@@ -83,7 +66,7 @@ async def test_a_window_that_is_cut_off_ends_its_child(make_appliance: MakeAppli
 
 async def test_who_never_looks_pays_nothing(make_appliance: MakeAppliance, tmp_path: Path) -> None:
     """What the console needs is loaded with the first window."""
-    appliance, _, _ = await asyncio.to_thread(started, make_appliance, tmp_path)
+    appliance, _ = await asyncio.to_thread(with_console, make_appliance, tmp_path)
     async with aiohttp.ClientSession() as http, http.get(f"{appliance.control_url}/console") as reply:
         assert reply.status == 401
     assert (await asyncio.to_thread(appliance.stop))[0] == 0

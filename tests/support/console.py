@@ -1,8 +1,13 @@
 """A process whose console is the tiny one of `console_app.py`."""
 
 import os
+import re
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+from tests.support.appliance import Appliance
 
 APP = Path(__file__).with_name("console_app.py")
 
@@ -29,6 +34,24 @@ def launcher(folder: Path, told: Path) -> Path:
     path = folder / "launcher.py"
     path.write_text(_LAUNCHER.format(command=command(told), loaded=str(folder / "loaded.json")))
     return path
+
+
+def with_console(make_appliance: Callable[..., Appliance], folder: Path) -> tuple[Appliance, Path]:
+    """The real process with the tiny console, started, and where that writes."""
+    told = folder / "told"
+    told.mkdir()
+    appliance = make_appliance(command=(sys.executable, str(launcher(folder, told))), env={"CRM_PASSWORD": "secret"})
+    appliance.start()
+    return appliance, told
+
+
+def link(appliance: Appliance) -> str:
+    """The link that the process printed."""
+    deadline = time.monotonic() + 10
+    while not (found := re.search(r"http://127\.0\.0\.1:\d+/console\?ticket=\S+", appliance.log())):
+        assert time.monotonic() < deadline, appliance.tail()
+        time.sleep(0.05)
+    return found[0]
 
 
 def pids(told: Path) -> list[int]:
