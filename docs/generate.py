@@ -73,9 +73,9 @@ It listens on `[control] listen`, loopback by default. Every request but those m
 | `[control.tokens.NAME]` | as configured; `viewer` by default | as configured; no by default |
 
 A **viewer** looks. An **operator** also pauses, resumes, drains, requeues, replays and tests. An **admin** also
-deletes, forgets, re-loads, edits dead letters, and sees and rotates write keys. The right to see **payloads** is apart from
-that: without it, `payload` and `original` are null, samples and refused bodies are empty, a filter with a word that is
-looked for in payloads is refused, and what is nothing but payloads answers 403.
+deletes, forgets, re-loads, edits dead letters, and sees and rotates write keys. The right to see **payloads** is apart
+from that: without it, `payload` and `original` are null, samples and refused bodies are empty, a filter with a word
+that is looked for in payloads is refused, and what is nothing but payloads answers 403.
 
 - **Errors** are `{"error": {"code", "message", "next"}}`: one word for programs, what happened and what was kept, what
   to do about it.
