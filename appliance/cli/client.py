@@ -5,6 +5,7 @@ import getpass
 import http.client
 import json
 import os
+import secrets
 import socket
 import ssl
 import sys
@@ -84,6 +85,7 @@ class Client:
         headers = {"Authorization": f"Bearer {self._token}", "X-Sternpost-User": self._user}
         if body is not None:
             headers["Content-Type"] = "application/json"
+            headers["Idempotency-Key"] = secrets.token_hex(16)
         connection = self._connection(timeout_s)
         try:
             connection.request(method, target, body, headers)

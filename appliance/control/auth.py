@@ -1,6 +1,5 @@
 """Who may speak to the admin API: a token in DATA/admin.token, and the names under which loopback may be called."""
 
-import hmac
 import ipaddress
 import os
 import secrets
@@ -39,13 +38,6 @@ def kept_token(data: Path) -> str:
         raise TokenError(f"{path} cannot be used: {error}; the admin API does not start without its token") from None
     logs.hide(token)
     return token
-
-
-def bearer_matches(header: str | None, token: str) -> bool:
-    """Whether an Authorization header carries the token, in constant time."""
-    scheme, _, candidate = (header or "").partition(" ")
-    given = candidate.strip().encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(given, token.encode()) and scheme.lower() == "bearer"
 
 
 def host_allowed(host_header: str | None, local_address: str, listen_host: str) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,8 @@ import uvloop
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config, DestinationConfig
-from appliance.core.event import Event, Record, pack_event
+from appliance.core.event import Event, Record
+from appliance.deliver import operations
 from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
@@ -27,13 +27,12 @@ from appliance.deliver.ports import Pipeline
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.sdk import Config as PluginConfig
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor, Transaction
+from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 CALLS_TIMEOUT_S = 7.0
 """Calls under way may take so long to end at a stop."""
 BACKLOG_CHECK_S = 5.0
 _LOG = logs.logger("deliver")
-_RECORD = msgspec.msgpack.Decoder(Record)
 T = TypeVar("T")
 
 
@@ -237,6 +236,11 @@ class Dispatcher:
         workers = dict(self._workers)
         return {name: [lane] if workers[name].feed.goes(record) else [] for name in self._bound if name in workers}
 
+    def processed(self, record: Record) -> tuple[Event, list[str]]:
+        """The event as it leaves the pipeline now, and the destinations that it goes to. Any thread."""
+        goes = {name: worker.feed.goes for name, worker in list(self._workers.items()) if not worker.stream.replay}
+        return self._pipeline.event(record)[1], [name for name in self._bound if name in goes and goes[name](record)]
+
     def tap(self, callback: Delivered) -> Callable[[], None]:
         """Have `callback` called on the delivery loop after each delivery, until the returned function is called."""
         self._loop.call_soon_threadsafe(self._taps.add, callback)
@@ -265,54 +269,24 @@ class Dispatcher:
         temporary.write_bytes(msgspec.json.encode(sorted(self._paused)))
         temporary.replace(self._paused_file)
 
-    async def requeue(self, ids: Sequence[int]) -> int:
-        """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
-        return await self._on_loop(self._alone(self._requeue(list(ids))))
+    async def requeue(self, ids: Sequence[int], edited: Record | None = None) -> int:
+        """Bring dead letters back into their lanes at their original sequence; returns how many there still were.
 
-    async def _requeue(self, ids: list[int]) -> int:
-        letters = [letter for each in ids if (letter := self._log.dead_letter(each)) is not None]
-        jobs = {letter.id: self._revived(letter) for letter in letters if letter.destination in self._workers}
-        workers = {self._workers[job.destination] for job in jobs.values()}
-        for worker in workers:
-            await worker.block_loads()
-        revived: list[HeldJob] = []
+        Args:
+            edited: takes the place of the original; for a single letter, of the same person and sequence.
+        """
+        work = operations.requeue(list(ids), edited, self._log, self._pipeline, self._workers)
+        return await self._on_loop(self._alone(work))
 
-        def change(transaction: Transaction) -> list[HeldJob]:
-            found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
-            places = {(job.destination, job.lane, job.sequence, job.part): job for job in found}
-            transaction.hold(list(places.values()))
-            return found
+    async def drain(self, name: str) -> int:
+        """Whoever waits for a next try is tried now, an open breaker probes; returns how many people that is."""
+        return await self._on_loop(self._drain(name))
 
-        try:
-            revived = await self._log_write(change)
-        finally:
-            for worker in workers:
-                mine = {
-                    (job.lane, job.sequence, job.part)
-                    for job in revived
-                    if self._workers.get(job.destination) is worker
-                }
-                worker.requeued(Counter(lane for lane, _, _ in mine))
-        return len(revived)
-
-    def _revived(self, letter: DeadLetter) -> HeldJob:
-        """The job anew: the original event through the present pipeline, or as it was where the original is gone."""
-        lane, packed = letter.lane, letter.event
-        if letter.record:
-            lane, event = self._pipeline.event(_RECORD.decode(letter.record))
-            packed = pack_event(event)
-        return HeldJob(
-            destination=letter.destination,
-            lane=lane,
-            sequence=letter.sequence,
-            part=letter.part,
-            attempts=0,
-            next_try_ms=0,
-            first_failed_ms=0,
-            held_ms=self._log.log_now_ms(),
-            error="requeued",
-            event=packed,
-        )
+    async def _drain(self, name: str) -> int:
+        if name not in self._bound:
+            raise KeyError(name)
+        mine = [worker for worker in self._workers.values() if worker.stream.destination == name]
+        return sum(operations.drain(worker, self._log.log_now_ms()) for worker in mine)
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
         """Deliver what was received in [from_ms, to_ms) again; returns the replay's name."""

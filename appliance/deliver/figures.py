@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 
+from appliance.core.clock import Clock
 from appliance.core.job import DestinationState
+from appliance.core.rates import FIVE_MINUTES, PER_SECOND, Recent
 from appliance.deliver.outcome import Result
 
 KINDS_MAX = 50
@@ -46,12 +48,23 @@ class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, ErrorKind]
     unsaved: int
     hung: int
+    sources: list[str] | None
+    """Names of the sources delivered there; None: all."""
+    delivered_per_s: float
+    """Over the last 10 s."""
+    failed_5m: int
+    """Failed calls per event of the last five minutes, retried ones and given up ones."""
+    last_error_ms: int
+    """Wall time; 0: never."""
 
 
 class Figures:
     """Counts that the worker keeps while it works."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.last_error_ms = 0
+        self._delivered, self._failed = Recent(*PER_SECOND), Recent(*FIVE_MINUTES)
         self.delivered_total = self.failed_total = self.aborted_total = self.filtered_total = 0
         self.last_error = self.last_error_sample = ""
         self.errors: dict[str, ErrorKind] = {}
@@ -61,9 +74,26 @@ class Figures:
         """One call of the plug-in took so long."""
         self._latencies_ms.append(latency_ms)
 
-    def failed(self, result: Result, now_ms: int) -> None:
+    def delivered(self, count: int) -> None:
+        """So many events were delivered."""
+        self.delivered_total += count
+        self._delivered.add(count, self._clock.monotonic_ms())
+
+    @property
+    def delivered_per_s(self) -> float:
+        """Over the last 10 s."""
+        return self._delivered.per_s(self._clock.monotonic_ms())
+
+    @property
+    def failed_5m(self) -> int:
+        """Events not delivered, each attempt, over the last five minutes."""
+        return self._failed.total(self._clock.monotonic_ms())
+
+    def failed(self, result: Result) -> None:
         """One event was not delivered."""
+        now_ms = self.last_error_ms = self._clock.wall_ms()
         self.failed_total += 1
+        self._failed.add(1, self._clock.monotonic_ms())
         self.last_error, self.last_error_sample = result.reason, result.sample
         kind = self.errors.pop(result.reason, None) or ErrorKind(0, 0, "")
         kind.count, kind.last_ms, kind.sample = kind.count + 1, now_ms, result.sample

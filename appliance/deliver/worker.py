@@ -78,7 +78,7 @@ class Worker:
         self._log, self._clock, self._ended = log, clock, ended
         self._loop = asyncio.get_running_loop()
         self.paused = self.stopping = False
-        self.figures = Figures()
+        self.figures = Figures(clock)
         self._held_bytes, self._held_bytes_max = 0, held_bytes_max
         self._calls: set[asyncio.Task[None]] = set()
         self._loads: list[tuple[Lane, int, int]] = []
@@ -213,10 +213,10 @@ class Worker:
         """What the order machine decided since the last time, with the figures kept."""
         effects = self.order.effects()
         self._decisive = False
+        if settled := sum(isinstance(effect, Settled) for effect in effects):
+            self.figures.delivered(settled)
         for effect in effects:
-            if isinstance(effect, Settled):
-                self.figures.delivered_total += 1
-            elif isinstance(effect, Buried):
+            if isinstance(effect, Buried):
                 self.figures.aborted_total += 1
                 _LOG.warning(
                     "event_aborted",
@@ -262,7 +262,7 @@ class Worker:
                 tap(self.stream.destination, job.event, result, attempt, latency_ms)
 
     def _failed(self, result: Result, attempt: int) -> None:
-        self.figures.failed(result, self._clock.wall_ms())
+        self.figures.failed(result)
         event = "plugin_faulted" if result.fault else "delivery_throttled" if result.throttled else "delivery_failed"
         _LOG.warning(
             event,
@@ -386,6 +386,10 @@ class Worker:
             errors=dict(figures.errors),
             unsaved=self.ledger.unsaved,
             hung=self.instance.hung,
+            sources=self.config.sources,
+            delivered_per_s=figures.delivered_per_s,
+            failed_5m=figures.failed_5m,
+            last_error_ms=figures.last_error_ms,
         )
 
     def _oldest_ms(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -187,6 +188,7 @@ class Appliance:
         """What the admin API answers: GET, or POST where there is a body. Right after a start it may not listen yet."""
         request = urllib.request.Request(self.control_url + path, None if body is None else json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
+        request.add_header("Idempotency-Key", secrets.token_hex(8))
         deadline = time.monotonic() + 10.0
         while True:
             try:

@@ -76,10 +76,10 @@ def form(words: str = "", status: int = 401, retry_after_s: int = 0) -> web.Resp
     wrong = f'<p class="wrong" role="alert">{escape(words)}</p>\n' if words else ""
     body = (
         f'<main>\n<h1>Sternpost console</h1>\n{wrong}<form method="post" action="{PATH}/login">\n'
-        '<label for="token">Admin token</label>\n'
+        '<label for="token">Token</label>\n'
         '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>\n'
         '<button type="submit">Open the console</button>\n</form>\n'
-        "<p><br>The token lies in <code>admin.token</code> in the data folder. "
+        "<p><br>The admin's lies in <code>admin.token</code> in the data folder. "
         "<code>sternpost run</code> prints a link that needs none.</p>\n</main>"
     )
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}

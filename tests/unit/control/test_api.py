@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import socket
 import stat
 from collections.abc import Callable
@@ -109,7 +110,8 @@ async def test_bodies_are_bounded_and_bad_ones_named(tmp_path: Path) -> None:
             (b'{"expect": 0}', 400),
             (b'{"query": "colour:red", "expect": 0}', 400),
         ):
-            async with room.http.post("/v1/dead/purge", data=body) as reply:
+            key = {"Idempotency-Key": secrets.token_hex(8)}
+            async with room.http.post("/v1/dead/purge", data=body, headers=key) as reply:
                 assert reply.status == status, (body[:40], await reply.text())
                 assert (await reply.json())["error"]["message"]
         for path in (

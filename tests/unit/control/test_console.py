@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from tests.support.console import command, lives, pids
@@ -221,6 +222,22 @@ async def test_a_window_draws_takes_keys_and_its_child_is_given_little(
         assert message.json() == ["pong", "7"] and lives(pid)
         await websocket.close()
         await until(lambda: not lives(pid))
+
+
+async def test_a_window_has_the_role_of_the_token_that_opened_it(tmp_path: Path) -> None:
+    (tmp_path / "eye").write_text("a token that only looks")
+    tokens = {"eye": {"token": f"file:{tmp_path / 'eye'}", "role": "viewer"}}
+    async with opened(tmp_path, tokens=tokens) as (room, told), browser(room) as http:
+        form = {"token": "a token that only looks"}
+        async with http.post("/console/login", data=form, headers={"Origin": room.url}) as reply:
+            assert reply.status == 200
+        websocket = await window(room, http)
+        (pid,) = pids(told)
+        assert json.loads((told / f"{pid}.json").read_text())["token"] == ["a token that only looks\n"] * 2
+        await websocket.close()
+        room.control.apply(msgspec.structs.replace(room.loaded.config.control, tokens={}))
+        async with http.get("/console") as reply:
+            assert reply.status == 401, "a token that was taken away opens nothing any more"
 
 
 async def test_so_many_windows_and_no_more(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 
 from appliance.control.query import parse
-from appliance.control.tail import EVENTS_PER_TICK, FRAMES_MAX, WATCHERS_MAX, RecordSubject, Watcher
+from appliance.control.tail import EVENTS_PER_TICK, FRAMES_MAX, WATCHERS_MAX, Watcher
+from appliance.control.tail_subjects import RecordSubject
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -81,16 +82,19 @@ async def test_a_flood_is_thinned_out_and_said(tmp_path: Path) -> None:
         count = 20_000
         for start in range(0, count, 1_000):
             await room.collect(*(track(number) for number in range(start, start + 1_000)))
-        shown, missed, last = 0, 0, -1
-        while shown + missed < count:
+        shown, left_out, last, one_in = 0, 0, -1, []
+        while shown + left_out < count:
             name, data = await following()
-            if name == "missed":
-                missed += data["events"]
+            if name == "sampled":
+                left_out += data["events_left_out"]
+                one_in.append(data["one_in"])
             else:
+                assert name == "collected"
                 shown += 1
                 assert int(data["message_id"][1:]) > last
                 last = int(data["message_id"][1:])
-        assert shown + missed == count and missed > count / 2 and last == count - 1
+        assert shown + left_out == count and left_out > count / 2 and last == count - 1
+        assert max(one_in) > 10
 
 
 async def test_when_nobody_watches_nothing_is_tapped_or_subscribed(
