@@ -235,7 +235,7 @@ async def test_a_window_has_the_role_of_the_token_that_opened_it(tmp_path: Path)
         (pid,) = pids(told)
         assert json.loads((told / f"{pid}.json").read_text())["token"] == ["a token that only looks\n"] * 2
         await websocket.close()
-        room.control.apply(msgspec.structs.replace(room.loaded.config.control, tokens={}))
+        room.control.apply(msgspec.structs.replace(room.loaded().config.control, tokens={}))
         async with http.get("/console") as reply:
             assert reply.status == 401, "a token that was taken away opens nothing any more"
 
