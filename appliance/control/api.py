@@ -99,7 +99,7 @@ class Control:
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
         self._once = Once(clock)
         self._keyring = Keyring("", {})
-        self.console = Console(self._keyring_has, clock, config.console_windows_max)
+        self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
         self._listener: Listener | None = None
         self._gathered = Gathered(self._append)
         log.on_audit(self._log_acted)
@@ -292,7 +292,7 @@ class Control:
         with os.fdopen(handle, "wb") as opened:
             opened.write(msgspec.json.encode(content) + b"\n")
         os.replace(temporary, self._data / CONTROL_FILE)
-        self.console.opened(content.url, auth.kept_token(self._data), content.certificate)
+        self.console.opened(content.url, auth.kept_token(self._data))
 
     def _remove_control_file(self) -> None:
         path = self._data / CONTROL_FILE

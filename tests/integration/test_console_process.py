@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +64,33 @@ async def test_a_window_that_is_cut_off_ends_its_child(make_appliance: MakeAppli
         websocket._response.connection.transport.abort()
         await gone(pid, 10.0)
     assert appliance.alive
+
+
+async def test_over_tls_the_cookie_is_for_tls_alone(make_appliance: MakeAppliance, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=admin.example", "-keyout", str(key), "-out", str(certificate)], capture_output=True)  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    tls = {"certificate": str(certificate), "key": str(key)}
+    appliance, told = await asyncio.to_thread(with_console, make_appliance, tmp_path, {"control": {"tls": tls}})
+    url = appliance.control_url.replace("http:", "https:")
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    trusting.check_hostname = False
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        printed = await asyncio.to_thread(link, appliance)
+        assert printed.startswith(f"{url}/console?ticket=")
+        async with http.get(printed) as reply:
+            assert reply.status == 200
+            assert {"HttpOnly", "Secure", "SameSite=Strict"} <= set(reply.headers["Set-Cookie"].split("; "))
+        async with http.get(f"{url}/console") as reply:
+            assert f"wss://{url.removeprefix('https://')}/console/ws" in await reply.text()
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await http.ws_connect(f"{url}/console/ws", headers={"Origin": appliance.control_url})
+        await (await window(http, url)).close()
+        fact = json.loads(next(told.glob("*.json")).read_text())
+        assert fact["arguments"][2] == url
 
 
 async def test_who_never_looks_pays_nothing(make_appliance: MakeAppliance, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.support.appliance import Appliance
 
@@ -26,7 +27,7 @@ sys.exit(code)
 
 def command(told: Path) -> list[str]:
     """What draws the console; it writes what it was given into `told`."""
-    return [sys.executable, str(APP), str(told), "{url}", "--token-file", "{token_file}"]
+    return [sys.executable, str(APP), str(told), "{url}", "--data", "{data}", "--token-file", "{token_file}"]
 
 
 def launcher(folder: Path, told: Path) -> Path:
@@ -36,11 +37,14 @@ def launcher(folder: Path, told: Path) -> Path:
     return path
 
 
-def with_console(make_appliance: Callable[..., Appliance], folder: Path) -> tuple[Appliance, Path]:
+def with_console(
+    make_appliance: Callable[..., Appliance], folder: Path, config: dict[str, Any] | None = None
+) -> tuple[Appliance, Path]:
     """The real process with the tiny console, started, and where that writes."""
     told = folder / "told"
     told.mkdir()
-    appliance = make_appliance(command=(sys.executable, str(launcher(folder, told))), env={"CRM_PASSWORD": "secret"})
+    program = (sys.executable, str(launcher(folder, told)))
+    appliance = make_appliance(config, command=program, env={"CRM_PASSWORD": "secret"})
     appliance.start()
     return appliance, told
 
@@ -48,7 +52,7 @@ def with_console(make_appliance: Callable[..., Appliance], folder: Path) -> tupl
 def link(appliance: Appliance) -> str:
     """The link that the process printed."""
     deadline = time.monotonic() + 10
-    while not (found := re.search(r"http://127\.0\.0\.1:\d+/console\?ticket=\S+", appliance.log())):
+    while not (found := re.search(r"https?://127\.0\.0\.1:\d+/console\?ticket=\S+", appliance.log())):
         assert time.monotonic() < deadline, appliance.tail()
         time.sleep(0.05)
     return found[0]

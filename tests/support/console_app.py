@@ -1,6 +1,6 @@
 """A tiny console for proofs of the door in front of it: tells what it was given, and which keys reached it.
 
-    python console_app.py FOLDER URL --token-file PATH
+    python console_app.py FOLDER URL --data PATH --token-file PATH
 
 FOLDER/PID.json holds its environment, arguments and token; FOLDER/PID.keys one key a line. After an `s` it is stuck
 and hears no wish to end.

@@ -35,14 +35,13 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 _LOG = logs.logger("control.console")
 
 
-def environment(inherited: Mapping[str, str], width: int, height: int, certificate: str = "") -> dict[str, str]:
+def environment(inherited: Mapping[str, str], width: int, height: int) -> dict[str, str]:
     """All that the child's environment holds: what a terminal program needs, and nothing that configured us.
 
     Args:
         inherited: our own environment.
         width: of the window, in cells.
         height: of the window, in cells.
-        certificate: PEM file to trust where the admin API is served over TLS.
     """
     kept = {name: inherited[name] for name in _KEPT if name in inherited}
     made = {
@@ -58,18 +57,16 @@ def environment(inherited: Mapping[str, str], width: int, height: int, certifica
         "TEXTUAL_COLOR_SYSTEM": "truecolor",
         "TEXTUAL_FPS": "30",
     }
-    trusted = {"SSL_CERT_FILE": certificate} if certificate else {}
-    return {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8", **kept, **made, **trusted}
+    return {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8", **kept, **made}
 
 
 class Child(AppService):
     """The process behind one window.
 
     Args:
-        command: program and arguments; `{url}` and `{token_file}` are replaced.
-        url: of the admin API, for the child.
+        command: program and arguments; words in braces are replaced.
+        given: what takes the place of `{url}`, `{data}` and so on; that of `{token_file}` is added.
         token: what it acts with.
-        certificate: PEM file to trust.
         write_bytes: to the window: what the terminal shows.
         write_str: to the window: messages of the protocol.
         close: closes the window.
@@ -82,9 +79,8 @@ class Child(AppService):
     def __init__(
         self,
         command: Sequence[str],
-        url: str,
+        given: Mapping[str, str],
         token: str,
-        certificate: str,
         write_bytes: Callable[[bytes], Awaitable[None]],
         write_str: Callable[[str], Awaitable[None]],
         close: Callable[[], Awaitable[None]],
@@ -93,7 +89,7 @@ class Child(AppService):
         super().__init__(
             "", write_bytes=write_bytes, write_str=write_str, close=close, download_manager=downloads, debug=False
         )
-        self._words, self._url, self._token, self._certificate = list(command), url, token, certificate
+        self._words, self._given, self._token = list(command), given, token
         self._errors = b""
         self.drew = False
 
@@ -103,7 +99,7 @@ class Child(AppService):
             os.fchmod(token_file, 0o600)
             os.write(token_file, self._token.encode() + b"\n")
             os.lseek(token_file, 0, os.SEEK_SET)
-            given = {"url": self._url, "token_file": f"/dev/fd/{token_file}"}
+            given = {**self._given, "token_file": f"/dev/fd/{token_file}"}
             process = await asyncio.create_subprocess_exec(
                 *_LEASH,
                 str(os.getpid()),
@@ -111,7 +107,7 @@ class Child(AppService):
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
-                env=environment(os.environ, width, height, self._certificate),
+                env=environment(os.environ, width, height),
                 cwd=home if os.path.isdir(home := os.environ.get("HOME", "/")) else "/",
                 pass_fds=(token_file,),
                 start_new_session=True,

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from appliance.control.console.child import Child
 
 PATH = pages.PATH
-COMMAND = (sys.executable, "-m", "tui", "{url}", "--token-file", "{token_file}")
-"""What draws the console; `{url}` and `{token_file}` are replaced."""
+COMMAND = (sys.executable, "-m", "tui", "{url}", "--data", "{data}", "--token-file", "{token_file}")
+"""What draws the console; the words in braces are replaced. In the data folder it finds the certificate to trust."""
 BODY_BYTES_MAX = 4096
 BODY_TIMEOUT_S = 10.0
 AGAIN_S = 5
@@ -54,6 +54,7 @@ class Console:
         accepts: whether a token may come in; compares in constant time.
         clock: sessions and tickets are measured on its monotonic time.
         windows_max: so many at once; 0: there is no console.
+        data: the data folder.
 
     Attributes:
         command: what draws it; see `COMMAND`.
@@ -61,25 +62,25 @@ class Console:
 
     command: Sequence[str] = COMMAND
 
-    def __init__(self, accepts: Callable[[str], bool], clock: Clock, windows_max: int) -> None:
+    def __init__(self, accepts: Callable[[str], bool], clock: Clock, windows_max: int, data: Path) -> None:
+        self._data = data
         self._accepts, self._clock, self._windows_max = accepts, clock, windows_max
         fresh = partial(secrets.token_urlsafe, 32)
         self._sessions, self._tickets, self._tries = Sessions(fresh), Tickets(fresh), WrongTries()
-        self._ticket_token, self._url, self._certificate, self._cookie = "", "", "", ""
+        self._ticket_token, self._url, self._cookie = "", "", ""
         self._windows: set[web.WebSocketResponse] = set()
         self._ending: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._downloads: DownloadManager | None = None
 
-    def opened(self, url: str, token: str, certificate: str = "") -> None:
+    def opened(self, url: str, token: str) -> None:
         """The listener listens.
 
         Args:
             url: how a process of this machine reaches it.
             token: with which those come in who have a ticket.
-            certificate: PEM file to trust where it is https.
         """
-        self._url, self._ticket_token, self._certificate = url, token, certificate
+        self._url, self._ticket_token = url, token
         # Browsers send a cookie to every port of a host: two processes on one machine must not sign each other out.
         self._cookie = f"sternpost_console_{url.rpartition(':')[2]}"
 
@@ -240,9 +241,8 @@ class Console:
 
         child = Child(
             self.command,
-            self._url,
+            {"url": self._url, "data": str(self._data.absolute())},
             session.token,
-            self._certificate,
             websocket.send_bytes,
             websocket.send_str,
             close,

@@ -193,7 +193,9 @@ async def test_a_window_draws_takes_keys_and_its_child_is_given_little(
         (pid,) = pids(told)
         fact = json.loads((told / f"{pid}.json").read_text())
         assert fact["token"] == [room.token + "\n"] * 2
-        assert fact["arguments"][2] == room.url and room.token not in json.dumps(fact["arguments"])
+        assert fact["arguments"][2:5] == [room.url, "--data", str(room.data)] and room.token not in json.dumps(
+            fact["arguments"]
+        )
         command_line = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
         assert room.token.encode() not in command_line
         environment = fact["environment"]
