@@ -56,7 +56,15 @@ def until_failed(appliance: Appliance) -> Exposed:
         for sample in itertools.chain.from_iterable(family.samples for family in families):
             found.setdefault(sample.name, []).append(dict(sample.labels))
             values[sample.name, sample.labels.get("destination", "")] = sample.value
-        if values["deliver_failed_events_total", "down"] and values["deliver_aborted_events_total", "refuses"]:
+        enough = [
+            values["deliver_failed_events_total", "down"] > 0,
+            values["deliver_aborted_events_total", "refuses"] > 0,
+            values["deliver_oldest_undelivered_seconds", "down"] > 1,  # it waits, and is seen to
+            values["deliver_held_people", "down"] == 20,
+        ]
+        if all(enough):
+            assert values["deliver_oldest_undelivered_seconds", "well"] == 0
+            assert values["wal_time_to_full_seconds", ""] > 0 and 0 < values["wal_disk_fill_ratio", ""] < 1
             return found
         assert time.monotonic() < deadline, values
         time.sleep(0.1)
