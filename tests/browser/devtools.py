@@ -87,9 +87,9 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def driven(folder: Path, width: int = 1000, height: int = 620) -> AsyncIterator[Page]:
-    """A fresh browser with an empty page of this size."""
-    flags = ("--remote-debugging-port=0", f"--window-size={width},{height}", "--enable-unsafe-swiftshader")
+async def driven(folder: Path, width: int = 1000, height: int = 620, *more: str) -> AsyncIterator[Page]:
+    """A fresh browser with an empty page of this size; `more` are further flags of the browser."""
+    flags = (*more, "--remote-debugging-port=0", f"--window-size={width},{height}", "--enable-unsafe-swiftshader")
     with open_page("about:blank", folder, *flags) as log:
         port_file, deadline = folder / "profile" / "DevToolsActivePort", time.monotonic() + 30
         while not (port_file.exists() and "\n" in port_file.read_text()):

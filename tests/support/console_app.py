@@ -3,13 +3,14 @@
     python console_app.py FOLDER URL --data PATH --token-file PATH
 
 FOLDER/PID.json holds its environment, arguments and token; FOLDER/PID.keys one key a line. After an `s` it is stuck
-and hears no wish to end.
+and hears no wish to end, after a `d` it hands over a file, after an `o` it opens a script and a page.
 """
 
 import json
 import os
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 from textual.app import App, ComposeResult
@@ -37,6 +38,11 @@ class Told(App[None]):
         self.query_one(Static).update(f"Pressed {event.key}")
         if event.key == "s":
             time.sleep(3600)
+        elif event.key == "d":
+            self.deliver_text(StringIO("exported, ä"), save_directory="/nowhere", save_filename='a "b".ndjson')
+        elif event.key == "o":
+            self.open_url("javascript:alert(1)")
+            self.open_url("https://docs.example/page")
 
 
 if __name__ == "__main__":

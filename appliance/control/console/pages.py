@@ -38,6 +38,7 @@ input, button, .button { font: inherit; padding: .55rem .8rem; border-radius: 4p
 input { width: 100%; background: #141d23; color: inherit; margin-bottom: 1rem; }
 button, .button { display: inline-block; background: #1f6feb; border-color: #1f6feb; color: #fff; cursor: pointer;
   text-decoration: none; }
+button.quiet { background: none; border-color: #3a4a55; color: inherit; }
 :focus-visible { outline: 2px solid #8ab8ff; outline-offset: 2px; }
 code { color: #9fd0ff; }
 .terminal { overflow: hidden; }
@@ -115,7 +116,8 @@ def terminal(websocket_url: str) -> web.Response:
         '<main class="closed"><h1>This console has ended.</h1>\n'
         '<p class="late">The appliance goes on; what you did in here stays done.</p>\n'
         '<p class="early">It did not start; the log of the appliance says why.</p>\n'
-        f'<a class="button" href="{PATH}">Open it again</a></main>\n'
+        f'<form method="post" action="{PATH}/logout"><a class="button" href="{PATH}">Open it again</a>\n'
+        '<button class="quiet" type="submit">Sign out</button></form></main>\n'
         f'<div id="terminal" class="textual-terminal" data-session-websocket-url="{escape(websocket_url)}" '
         'data-font-size="16"></div>'
     )

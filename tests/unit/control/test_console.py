@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from yarl import URL
 
 from tests.support.console import command, lives, pids
 from tests.support.room import Room, running
@@ -74,8 +75,14 @@ async def test_a_stranger_gets_the_form_and_nothing_else(tmp_path: Path) -> None
         bearer = {"Authorization": f"Bearer {room.token}"}
         async with http.get("/console", headers=bearer) as reply:
             assert reply.status == 401, "a page of another site could make a browser send the header"
-        async with http.get("/console/nothing") as reply:
-            assert reply.status == 404
+        for path in (
+            "/console/nothing",
+            "/console/../v1/overview",
+            "/console/%2e%2e/v1/overview",
+            "/console//v1/audit",
+        ):
+            async with http.get(URL(room.url + path, encoded=True)) as reply:
+                assert reply.status in (401, 404), path
         async with http.get("/console", headers={"Host": "evil.example"}) as reply:
             assert reply.status == 421
         with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
@@ -260,6 +267,56 @@ async def test_so_many_windows_and_no_more(tmp_path: Path) -> None:
         await second.close()
 
 
+async def test_a_window_nobody_uses_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.control.console.terminal.LOOK_S", 0.05)
+    async with opened(tmp_path) as (room, told), browser(room) as http:
+        clock = room.control.console._clock = SetClock()
+        await signed_in(room, http)
+        websocket = await window(room, http)
+        (pid,) = pids(told)
+        for key in "xy":
+            clock.now_ms += 3_000_000
+            await websocket.send_json(["stdin", key])
+            await until(lambda key=key: (told / f"{pid}.keys").exists() and key in (told / f"{pid}.keys").read_text())
+        clock.now_ms += 3_599_999
+        await asyncio.sleep(0.2)
+        assert lives(pid), "an hour after the last key, and not sooner"
+        clock.now_ms += 1
+        async with asyncio.timeout(8):
+            await _read_out(websocket)
+        assert websocket.close_code == 4000
+        await until(lambda: not lives(pid))
+        async with http.get("/console") as reply:
+            assert reply.status == 401
+
+
+async def test_a_file_of_the_console_reaches_its_browser_and_nobody_else(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (room, _), browser(room) as http, browser(room) as stranger:
+        await signed_in(room, http)
+        websocket = await window(room, http)
+        await websocket.send_json(["stdin", "d"])
+        kind, value = await _told(websocket)
+        assert kind == "open_url" and value["url"].startswith("/console/download/")
+        async with stranger.get(value["url"]) as reply:
+            assert reply.status == 401
+        async with http.get(value["url"]) as reply:
+            assert reply.status == 200 and await reply.text("utf-8") == "exported, ä"
+            assert reply.headers["Content-Disposition"] == 'attachment; filename="ab.ndjson"'
+            assert reply.headers["Content-Type"] == "application/octet-stream"
+        async with http.get(value["url"]) as reply:
+            assert reply.status == 404
+        await websocket.close()
+
+
+async def test_a_console_opens_pages_and_no_scripts(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (room, _), browser(room) as http:
+        await signed_in(room, http)
+        websocket = await window(room, http)
+        await websocket.send_json(["stdin", "o"])
+        assert await _told(websocket) == ["open_url", {"url": "https://docs.example/page", "new_tab": True}]
+        await websocket.close()
+
+
 async def test_none_where_none_is_wanted(tmp_path: Path) -> None:
     async with opened(tmp_path, console_windows_max=0) as (room, _), browser(room) as http:
         assert room.control.console.link() == ""
@@ -301,6 +358,27 @@ async def test_a_console_that_cannot_start_is_said(tmp_path: Path) -> None:
         assert message.type is aiohttp.WSMsgType.CLOSE and message.extra == "the console cannot be started"
         async with http.get("/console") as reply:
             assert reply.status == 200, "no window is left open"
+
+
+class SetClock:
+    """A clock that goes when it is told to."""
+
+    now_ms = 0
+
+    def wall_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic_ms(self) -> int:
+        return self.now_ms
+
+
+async def _told(websocket: aiohttp.ClientWebSocketResponse) -> Any:
+    """The next message that is no drawing."""
+    async with asyncio.timeout(15):
+        while (message := await websocket.receive()).type is aiohttp.WSMsgType.BINARY:
+            continue
+    assert message.type is aiohttp.WSMsgType.TEXT, message
+    return message.json()
 
 
 async def _read_out(websocket: aiohttp.ClientWebSocketResponse) -> None:
