@@ -96,7 +96,7 @@ class Control:
         self._resources = Resources(self._parts)
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
         self._once = Once(clock)
-        self._keyring = Keyring("", {})
+        self._admin_token, self._keyring = "", Keyring.empty()
         self._listener: Listener | None = None
         self._gathered = Gathered(self._append)
         log.on_audit(self._log_acted)
@@ -117,6 +117,7 @@ class Control:
             OSError: the address cannot be listened on.
             TokenError: the admin token can neither be read nor made.
         """
+        self._admin_token = auth.kept_token(self._data)
         self.apply(self._config)
         host, port = parse_address(self._config.listen)
         listener = Listener(self._application())
@@ -126,12 +127,9 @@ class Control:
         return host, port
 
     def apply(self, config: ControlConfig) -> None:
-        """Take the tokens of a new configuration; where it listens changes at the next start only.
-
-        Raises:
-            TokenError: as `start`.
-        """
-        self._keyring = Keyring(auth.kept_token(self._data), config.tokens)
+        """Take the tokens of a new configuration; where it listens changes at the next start only."""
+        self._config = msgspec.structs.replace(self._config, tokens=config.tokens)
+        self._keyring = Keyring(self._admin_token, config.tokens) if self._admin_token else Keyring.empty()
 
     async def stop(self) -> None:
         """End tails and connections, take the control file away."""
