@@ -98,7 +98,7 @@ class Control:
         self._resources = Resources(self._parts)
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
         self._once = Once(clock)
-        self._keyring = Keyring("", {})
+        self._admin_token, self._keyring = "", Keyring.empty()
         self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
         self._listener: Listener | None = None
         self._gathered = Gathered(self._append)
@@ -120,6 +120,7 @@ class Control:
             OSError: the address cannot be listened on.
             TokenError: the admin token can neither be read nor made.
         """
+        self._admin_token = auth.kept_token(self._data)
         self.apply(self._config)
         host, port = parse_address(self._config.listen)
         listener = Listener(self._application())
@@ -129,12 +130,9 @@ class Control:
         return host, port
 
     def apply(self, config: ControlConfig) -> None:
-        """Take the tokens of a new configuration; where it listens changes at the next start only.
-
-        Raises:
-            TokenError: as `start`.
-        """
-        self._keyring = Keyring(auth.kept_token(self._data), config.tokens)
+        """Take the tokens of a new configuration; where it listens changes at the next start only."""
+        self._config = msgspec.structs.replace(self._config, tokens=config.tokens)
+        self._keyring = Keyring(self._admin_token, config.tokens) if self._admin_token else Keyring.empty()
 
     async def stop(self) -> None:
         """End tails and connections, take the control file away."""
@@ -292,7 +290,7 @@ class Control:
         with os.fdopen(handle, "wb") as opened:
             opened.write(msgspec.json.encode(content) + b"\n")
         os.replace(temporary, self._data / CONTROL_FILE)
-        self.console.opened(content.url, auth.kept_token(self._data))
+        self.console.opened(content.url, self._admin_token)
 
     def _remove_control_file(self) -> None:
         path = self._data / CONTROL_FILE

@@ -110,6 +110,10 @@ class Tracer:
             return Standing(destination=name, state="skipped", words=f"skipped: {because}")
         status = self._status.get(name)
         progress = self._progress.get(name) or Progress()
+        if record.sequence <= progress.start:
+            return Standing(
+                destination=name, state="skipped", words="came before this destination began; a replay can send it"
+            )
         if record.sequence <= max(progress.low, status.sequence_low if status else 0) or _within(progress, record):
             return self._settled(name, lanes)
         if status is None:
@@ -121,8 +125,7 @@ class Tracer:
     def _settled(self, name: str, lanes: Sequence[str]) -> Standing:
         if not lanes and name in self._status:
             return Standing(destination=name, state=JobState.FILTERED, words="not meant for this destination")
-        words = "delivered, or older than the destination's first start"
-        return Standing(destination=name, state=JobState.SUCCEEDED, words=words)
+        return Standing(destination=name, state=JobState.SUCCEEDED, words="delivered")
 
     def _held(self, name: str, lane: str, sequence: int) -> Standing | None:
         joined = self._log.joined(name)

@@ -16,7 +16,7 @@ from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config, DestinationConfig
 from appliance.core.event import Event, Record
-from appliance.deliver import operations
+from appliance.deliver import operations, replays
 from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
@@ -139,7 +139,7 @@ class Dispatcher:
         for name, destination in destinations.items():
             if self._log.progress(name) is None:
                 low = self._start_of(destination.start)
-                transaction.save_progress(name, Progress(low=low, read=low))
+                transaction.save_progress(name, Progress(low=low, read=low, start=low))
 
     def _start_of(self, start: str) -> int:
         if start == "now":
@@ -295,22 +295,9 @@ class Dispatcher:
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        first, until = self._log.sequence_at(from_ms), self._log.sequence_at(to_ms) - 1
-        if to_ms >= self._clock.wall_ms():
-            until = self._log.last_sequence
-        if until < first:
-            raise ValueError("the log holds no event of that time; `sternpost wal stats` shows what it still has")
-        taken = {int(key.rpartition("#")[2]) for key in self._log.replays() if key.startswith(f"{name}#")}
-        key = f"{name}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
-        window = {"from_ms": str(from_ms), "to_ms": str(to_ms)}
-        cursor = ReplayCursor(
-            destination=name,
-            low=first - 1,
-            until=until,
-            criteria={**criteria, **window},
-            started_ms=self._clock.wall_ms(),
-            progress=Progress(low=first - 1, read=first - 1),
-        )
+        now_ms = self._clock.wall_ms()
+        cursor = await asyncio.to_thread(replays.planned, self._log, name, range(from_ms, to_ms), criteria, now_ms)
+        key = replays.fresh_name(name, self._log.replays())
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)
         return key

@@ -52,6 +52,8 @@ class Ledger:
         """Effects ever added."""
         self.durable = 0
         """Of them, on disk."""
+        self.moving_bytes = 0
+        """Of events on their way into the held store, not on disk there yet."""
 
     @property
     def unsaved(self) -> int:
@@ -63,6 +65,7 @@ class Ledger:
         for effect in effects:
             if isinstance(effect, Settled | Held | Buried) and not effect.stored:
                 self._cursor.settle(effect.job.sequence, effect.job.part)
+        self.moving_bytes += _moving_bytes(effects)
         self._pending += effects
         self.decided += len(effects)
 
@@ -117,6 +120,7 @@ class Ledger:
         self._writing = None
         if error is None:
             self.durable += len(self._out)
+            self.moving_bytes -= _moving_bytes(self._out)
             self._saved_low = self._saving_low
         elif isinstance(error, LogFailed):
             self.failed = error
@@ -210,6 +214,10 @@ def packed_or_empty(event: Event) -> bytes:
 
 def _key(job: Job) -> tuple[str, int, int]:
     return job.lane, job.sequence, job.part
+
+
+def _moving_bytes(effects: list[Effect]) -> int:
+    return sum([effect.job.size for effect in effects if isinstance(effect, Held) and not effect.stored])
 
 
 def _nothing(_: Transaction) -> None:

@@ -21,7 +21,7 @@ from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
 from appliance.deliver.instance import Instance
-from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Lane, Settled
+from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import Result
@@ -80,7 +80,7 @@ class Worker:
         self.paused = self.stopping = False
         self.figures = Figures(clock)
         self._oldest = OldestHeld(lambda: log.held_heads(stream.key))
-        self._held_bytes, self._held_bytes_max = 0, held_bytes_max
+        self._held_bytes_max = held_bytes_max
         self._calls: set[asyncio.Task[None]] = set()
         self._loads: list[tuple[Lane, int, int]] = []
         self._loads_blocked = 0
@@ -89,7 +89,7 @@ class Worker:
         self.order = Order(self._rules(), self._breaker())
         progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
         saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
-        self.cursor = Cursor(saved.low, saved.ranges, saved.parts)
+        self.cursor, self._start = Cursor(saved.low, saved.ranges, saved.parts), saved.start
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
         self._restore()
@@ -186,7 +186,8 @@ class Worker:
             ended()
 
     def _may_read(self, now_ms: int) -> bool:
-        if self.paused or self.ledger.failed or self._held_bytes >= self._held_bytes_max:
+        held_bytes = self._log.held_size(self.stream.key)[1] + self.ledger.moving_bytes
+        if self.paused or self.ledger.failed or held_bytes >= self._held_bytes_max:
             return False
         breaker = self.order.breaker
         return breaker.closed or self.cursor.recovering or self.order.wants_fresh(now_ms)
@@ -228,10 +229,6 @@ class Worker:
                 )
             if not isinstance(effect, Settled):
                 self._decisive = True
-            if isinstance(effect, Held) and not effect.stored:
-                self._held_bytes += effect.job.size
-            elif isinstance(effect, Settled | Buried) and effect.stored:
-                self._held_bytes -= effect.job.size
         self.feed.left(effects)
         return effects
 
@@ -277,7 +274,6 @@ class Worker:
 
     def _restore(self) -> None:
         heads = self._log.held_heads(self.stream.key)
-        self._held_bytes = sum(head.bytes for head in heads)
         joined = self._log.joined(self.stream.key)
         self.order.queues.restore([(head.lane, head.count, head.next_try_ms) for head in heads], joined)
 
@@ -313,6 +309,7 @@ class Worker:
     def _save(self, transaction: Transaction, progress: Progress) -> None:
         breaker = self.order.breaker
         progress.misconfigured = breaker.cause if breaker.state is BreakerState.MISCONFIGURED else ""
+        progress.start = self._start
         if self.stream.cursor is None:
             transaction.save_progress(self.stream.destination, progress)
         else:

@@ -48,6 +48,8 @@ class Progress(msgspec.Struct, array_like=True):
     """Highest sequence taken from the log."""
     misconfigured: str = ""
     """Why everybody is refused alike, while that is so: a restart must not have to find out at the cost of letters."""
+    start: int = 0
+    """What came up to here came before the destination began: it was never meant to get it."""
 
 
 class HeldJob(msgspec.Struct, array_like=True):
