@@ -40,7 +40,7 @@ format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(INSTALLED)  ## write docs/configuration.md and docs/commands.md anew from the code
+docs: $(INSTALLED)  ## write docs/configuration.md, docs/commands.md and docs/api.md anew from the code
 	$(BIN)/python docs/generate.py
 
 crash: $(INSTALLED)  ## kill -9 under load, 500 times

@@ -109,6 +109,10 @@ class App:
         uvloop.run(self._run(on_ready))
         return self._exit_code
 
+    def console_link(self) -> str:
+        """An address that opens the console in one browser, once, within ten minutes; "" where it cannot be."""
+        return self._control.console.link()
+
     async def _run(self, on_ready: Ready | None) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

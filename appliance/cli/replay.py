@@ -1,12 +1,15 @@
 """`sternpost replay`: deliver a range of past events to a destination again; list and cancel what is under way."""
 
 import argparse
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from appliance.cli.frame import add_json
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
+
+LOOK_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "collected counts. Events are sent in order, beside live ones, marked as replayed, with the same messageId.\n"
         "The log keeps what `retention` says, and longer what a replay under way has still to read. One that is\n"
         "cancelled stops where it is: what it delivered stays delivered, what waits in it is dropped, its dead\n"
-        "letters stay. A replay whose destination is taken out of the configuration ends so too."
+        "letters stay. A replay whose destination is taken out of the configuration ends so too.\n"
+        "With --wait, Ctrl-C leaves, and the replay goes on."
     )
     parser.add_argument("--destination", "-d", default="", metavar="NAME", help="where to deliver; required to start")
     parser.add_argument("--from", dest="start", default="", metavar="TIME", help="from this time on; required to start")
@@ -23,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--type", default="", help="only events of this type (track, identify, ...)")
     parser.add_argument("--event", default="", metavar="NAME", help="only track events of this name; * allowed")
     parser.add_argument("--user", default="", metavar="ID", help="only events with this userId or anonymousId")
+    parser.add_argument("--wait", action="store_true", help="stay until it has ended, and show how far it is")
     add_json(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action")
     add_json(commands.add_parser("list", help="list replays under way and how far they are"))
@@ -51,6 +56,8 @@ def _start(process: "Client", args: argparse.Namespace) -> int:
     criteria = {"type": args.type, "event": args.event, "user": args.user}
     body = {"destination": args.destination, "from_ms": from_ms, "to_ms": to_ms, **criteria}
     answer = process.post("/v1/replays", body)
+    if args.wait:
+        return _waited(process, args, answer)
     return client.printed(
         args,
         answer,
@@ -59,6 +66,18 @@ def _start(process: "Client", args: argparse.Namespace) -> int:
             "`sternpost replay list` shows how far it is"
         ),
     )
+
+
+def _waited(process: "Client", args: argparse.Namespace, started: dict[str, Any]) -> int:
+    """Look on until the replay has left the list of those under way."""
+    from appliance.cli import client, progress, text
+
+    name, total = started["replay"], started["events_max"]
+    with progress.bar(f"replaying to {text.plain(args.destination)}", total, progress.wanted(args)) as show:
+        while found := [one for one in process.get("/v1/replays")["replays"] if one["name"] == name]:
+            show(total - found[0]["events_left"])
+            time.sleep(LOOK_S)
+    return client.printed(args, {**started, "ended": True}, lambda _: f"replay {name} has ended")
 
 
 def _list(process: "Client", args: argparse.Namespace) -> int:

@@ -1,8 +1,9 @@
 """The admin API: checks who calls, hands on to the handlers of `routes.py`, answers errors as JSON; start and stop.
 
 Without a token: /health, /ready, /metrics and /openapi.json. Everything else needs `Authorization: Bearer TOKEN`: the
-one in DATA/admin.token, or one of `[control.tokens]` with the role and rights given there. Errors are
-{"error": {"code", "message", "next"}}. Bodies are JSON. No CORS: web pages of other origins have no business here.
+one in DATA/admin.token, or one of `[control.tokens]` with the role and rights given there; /console asks for a cookie,
+see `console/door.py`. Errors are {"error": {"code", "message", "next"}}. Bodies are JSON. No CORS: web pages of other
+origins have no business here.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from aiohttp import web
 
 from appliance.control import auth, metrics, openapi, requests
 from appliance.control.audit import AuditTrail, Entry, Gathered
+from appliance.control.console.door import Console
 from appliance.control.deeds import Deeds
 from appliance.control.health import Health
 from appliance.control.idempotency import Answer, KeyReused, Once, is_key
@@ -95,7 +97,8 @@ class Control:
         self._resources = Resources(self._parts)
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
         self._once = Once(clock)
-        self._keyring = Keyring("", {})
+        self._admin_token, self._keyring = "", Keyring.empty()
+        self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
         self._listener: Listener | None = None
         self._gathered = Gathered(self._append)
         log.on_audit(self._log_acted)
@@ -116,6 +119,7 @@ class Control:
             OSError: the address cannot be listened on.
             TokenError: the admin token can neither be read nor made.
         """
+        self._admin_token = auth.kept_token(self._data)
         self.apply(self._config)
         host, port = parse_address(self._config.listen)
         listener = Listener(self._application())
@@ -125,18 +129,16 @@ class Control:
         return host, port
 
     def apply(self, config: ControlConfig) -> None:
-        """Take the tokens of a new configuration; where it listens changes at the next start only.
-
-        Raises:
-            TokenError: as `start`.
-        """
-        self._keyring = Keyring(auth.kept_token(self._data), config.tokens)
+        """Take the tokens of a new configuration; where it listens changes at the next start only."""
+        self._config = msgspec.structs.replace(self._config, tokens=config.tokens)
+        self._keyring = Keyring(self._admin_token, config.tokens) if self._admin_token else Keyring.empty()
 
     async def stop(self) -> None:
         """End tails and connections, take the control file away."""
         if self._listener is not None:
             self._remove_control_file()
             self._parts.tail.close()
+            await self.console.close()
             await self._listener.stop()
             self._listener = None
         await asyncio.to_thread(self._gathered.flush)
@@ -149,6 +151,7 @@ class Control:
         app.router.add_get(openapi.PATH, self._openapi)
         for route in ROUTES:
             app.router.add_route(route.method, pattern(route), self._entry(route))
+        app.router.add_routes(self.console.routes())
         return app
 
     def _entry(self, route: Route) -> Handler:
@@ -236,13 +239,16 @@ class Control:
         holder = self._keyring.holder(request.headers.get("Authorization"))
         if holder is not None:
             request[HOLDER] = holder
-        elif request.path not in _OPEN:
+        elif request.path not in _OPEN and not Console.is_open(request.path):
             raise ApiError(
                 401,
                 "unauthorized",
                 "the token is missing or wrong",
                 f"send `Authorization: Bearer TOKEN` with the token in {auth.TOKEN_FILE} of the data folder",
             )
+
+    def _keyring_has(self, token: str) -> bool:
+        return self._keyring.holder(f"Bearer {token}") is not None
 
     # Around ----------------------------------------------------------------------------------------------------
 
@@ -280,6 +286,7 @@ class Control:
             certificate=str(tls.certificate.absolute()) if tls else "",
         )
         durable.replace(self._data / CONTROL_FILE, msgspec.json.encode(content) + b"\n")
+        self.console.opened(content.url, self._admin_token)
 
     def _remove_control_file(self) -> None:
         path = self._data / CONTROL_FILE

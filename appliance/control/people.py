@@ -96,13 +96,12 @@ def _view(
 
 
 def _queue(log: Log, status: DestinationStatus, lane: str, person: _Person, skew_ms: int) -> QueueView:
-    head = log.held_head(status.name, lane)
+    # What is on disk, progress first: an event goes from one to the other in one transaction, so none is missed.
+    progress, head = log.progress(status.name), log.held_head(status.name, lane)
     if head is not None:
         shown = views.held_view(head, skew_ms)
         return QueueView(destination=status.name, state="held", events=head.count, head=shown)
-    progress = log.progress(status.name)
-    low = max(progress.low if progress else 0, status.sequence_low)
-    settled = progress.ranges if progress else []
+    low, settled = (progress.low, progress.ranges) if progress else (0, [])
     wanted = None if status.sources is None else set(status.sources)
     waiting = sum(
         sequence > low

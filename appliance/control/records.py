@@ -150,7 +150,10 @@ class Records:
     def _config_diff(self) -> replies.ConfigDiff:
         host = self._parts.host
         file, faults = host.examined()
-        shown = [replies.FaultView(line=one.line, key=one.key, message=one.message, hint=one.hint) for one in faults]
+        shown = [
+            replies.FaultView(line=one.line, key=one.key, message=logs.masked(one.message), hint=logs.masked(one.hint))
+            for one in faults
+        ]
         changes = settings_view.changes(host.loaded(), file, host.plugins()) if file and not faults else []
         return replies.ConfigDiff(file=host.config_file, changes=changes, faults=shown)
 

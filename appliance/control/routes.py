@@ -172,7 +172,7 @@ def statuses_of(route: Route) -> list[int]:
         found |= {401}
     if route.role is not None and (route.role > Role.VIEWER or route.payloads == "required" or _searches(route)):
         found |= {403}
-    if route.query or route.method == "POST":
+    if route.query or route.method == "POST" or "{id}" in route.path:
         found |= {400}
     if route.method == "POST":
         found |= {408, 409, 413}

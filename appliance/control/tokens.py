@@ -45,6 +45,13 @@ class Keyring:
             holder = Holder(name, Role[config.role.upper()], config.payloads)
             self._holders.append((config.token.reveal().encode("utf-8", "surrogatepass"), holder))
 
+    @classmethod
+    def empty(cls) -> "Keyring":
+        """Knows nobody; before the admin listener has started."""
+        keyring = cls("", {})
+        keyring._holders.clear()
+        return keyring
+
     def holder(self, authorization: str | None) -> Holder | None:
         """Who sends this Authorization header; None for nobody we know. How long it takes tells nothing.
 

@@ -83,6 +83,8 @@ class ControlConfig(_Table, frozen=True, kw_only=True):
     """Serve the admin API over HTTPS."""
     tokens: dict[str, TokenConfig] = {}
     """Further tokens by name, beside the one in DATA/admin.token; they re-load while running."""
+    console_windows_max: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
+    """So many windows of the console in the browser at once, each a process; 0: there is none."""
 
 
 class WalConfig(_Table, frozen=True, kw_only=True):

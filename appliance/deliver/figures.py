@@ -1,6 +1,7 @@
 """What an operator sees of one destination: counts since the start, latencies of the last calls, errors by kind."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,7 +10,9 @@ from appliance.core.clock import Clock
 from appliance.core.job import DestinationState
 from appliance.core.rates import FIVE_MINUTES, PER_SECOND, Recent
 from appliance.deliver.outcome import Result
+from appliance.wal.types import HeldHead
 
+OLDEST_KEPT_MS = 5_000
 KINDS_MAX = 50
 """Different errors that are told apart."""
 
@@ -56,6 +59,25 @@ class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Failed calls per event of the last five minutes, retried ones and given up ones."""
     last_error_ms: int
     """Wall time; 0: never."""
+
+
+class OldestHeld:
+    """When the held event that failed first did so; looked up anew now and then, since that reads every held head.
+
+    Args:
+        heads: of all held lanes.
+    """
+
+    def __init__(self, heads: Callable[[], list[HeldHead]]) -> None:
+        self._heads = heads
+        self._found_ms = self._looked_ms = 0
+
+    def first_failed_ms(self, now_ms: int) -> int:
+        """Log time, up to `OLDEST_KEPT_MS` late to notice that it was settled; 0 where none has failed yet."""
+        if not self._found_ms or now_ms - self._looked_ms >= OLDEST_KEPT_MS:
+            self._looked_ms = now_ms
+            self._found_ms = min((head.first_failed_ms for head in self._heads() if head.first_failed_ms), default=0)
+        return self._found_ms
 
 
 class Figures:

@@ -17,7 +17,7 @@ from appliance.core.job import DestinationState
 from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
-from appliance.deliver.figures import DestinationStatus, Figures
+from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
 from appliance.deliver.instance import Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
@@ -78,6 +78,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self.paused = self.stopping = False
         self.figures = Figures(clock)
+        self._oldest = OldestHeld(lambda: log.held_heads(stream.key))
         self._held_bytes_max = held_bytes_max
         self._calls: set[asyncio.Task[None]] = set()
         self._in_hand: dict[int, list[tuple[Job, int]]] = {}
@@ -385,6 +386,7 @@ class Worker:
         )
 
     def _oldest_ms(self) -> int:
-        held = min((head.first_failed_ms or 0 for head in self._log.held_heads(self.stream.key)), default=0)
-        held_age = self._log.log_now_ms() - held if held else 0
+        now_ms = self._log.log_now_ms()
+        held = self._oldest.first_failed_ms(now_ms) if self.order.queues.stored else 0
+        held_age = now_ms - held if held else 0
         return max(held_age, self._log.backlog(self.stream.destination, self.cursor.low).age_ms)

@@ -248,7 +248,8 @@ def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_
     tails = [
         subprocess.Popen([sys.executable, "-m", "appliance", "tail", *arguments, *where], env=appliance.env, text=True,
                          cwd=appliance.folder, stdout=subprocess.PIPE)
-        for arguments in (["event:Good", "--json", "--count", "2"], ["--delivered", "--count", "3"])
+        for arguments in (["event:Good", "--json", "--count", "2"], ["--delivered", "--count", "3"],
+                          ["--processed", "--count", "3"])
     ]  # fmt: skip
     try:
         time.sleep(1.0)
@@ -260,6 +261,7 @@ def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_
         )
         collected = [json.loads(line) for line in tails[0].communicate(timeout=15)[0].splitlines()]
         delivered = tails[1].communicate(timeout=15)[0]
+        processed = tails[2].communicate(timeout=15)[0]
     finally:
         for tail in tails:
             tail.kill()
@@ -267,6 +269,7 @@ def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_
     assert [(one["message_id"], one["payload"]["event"]) for one in collected] == [("m1", "Good"), ("m3", "Good")]
     assert collected[1]["payload"]["big"] == 12345678901234567890123
     assert delivered.count("-> crm succeeded") == 2 and "-> crm aborted" in delivered and "HTTP 400" in delivered
+    assert processed.count("track Good u1 -> crm m") == 2 and "track Bad u1 -> crm m2" in processed
     assert {tail.returncode for tail in tails} == {0}
 
 

@@ -62,6 +62,10 @@ def test_only_the_whole_token_as_bearer_matches(header: str | None, matches: boo
     assert Keyring(TOKEN, {}).holder(header) == (Holder("admin", Role.ADMIN, True) if matches else None)
 
 
+def test_an_empty_keyring_lets_nobody_in() -> None:
+    assert [Keyring.empty().holder(header) for header in (None, "", "Bearer", "Bearer ", "Bearer x")] == [None] * 5
+
+
 def test_every_token_is_compared_whichever_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[bytes] = []
     real = hmac.compare_digest
