@@ -30,8 +30,10 @@ from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.sdk import Config as PluginConfig
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
-CALLS_TIMEOUT_S = 7.0
+CALLS_TIMEOUT_S = 6.0
 """Calls under way may take so long to end at a stop."""
+END_S = 8.8
+"""After that a stop goes on without the deliveries: somebody's code blocks their loop."""
 BACKLOG_CHECK_S = 5.0
 _LOG = logs.logger("deliver")
 T = TypeVar("T")
@@ -84,11 +86,16 @@ class Dispatcher:
         self._watchdog.stop()
         if not self._thread.is_alive():
             return
+        join_s = 0.0
         try:
-            await self._on_loop(self._end())
+            async with asyncio.timeout(END_S):
+                await self._on_loop(self._end())
+            join_s = 0.5
+        except TimeoutError:
+            _LOG.error("deliveries_left_behind", after_s=END_S, kept="what was not settled is sent again")
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            await asyncio.to_thread(self._thread.join, 2.0)
+            await asyncio.to_thread(self._thread.join, join_s)
 
     async def apply(self, config: Config, bound: Mapping[str, Bound]) -> list[str]:
         """Go over to another configuration; returns what changed, in words. Unchanged destinations do not notice."""
@@ -133,7 +140,14 @@ class Dispatcher:
         for key, worker in list(self._workers.items()):
             if worker.stream.destination == name:
                 del self._workers[key]
-                await worker.stop(CALLS_TIMEOUT_S)
+                await self._halt(worker)
+
+    async def _halt(self, worker: Worker) -> None:
+        """Stop it; one whose outcomes cannot be saved does not keep the others from what comes next."""
+        try:
+            await worker.stop(CALLS_TIMEOUT_S)
+        except TimeoutError:
+            _LOG.error("outcomes_not_saved", destination=worker.stream.key, kept="the events, which are sent again")
 
     async def _end_parked(self, configured: Collection[str]) -> list[str]:
         """Replays of destinations that are not configured any more end, since nobody goes on with them."""
@@ -197,10 +211,7 @@ class Dispatcher:
             raise KeyError(name)
         worker = self._workers.pop(name, None)
         if worker is not None:
-            try:
-                await worker.stop(CALLS_TIMEOUT_S)
-            except TimeoutError:
-                _LOG.warning("replay_outcomes_lost", replay=name, kept="nothing of it; the replay is cancelled anyhow")
+            await self._halt(worker)
         await self._drop_replay(name, "cancelled by an operator")
 
     async def _drop_replay(self, name: str, reason: str) -> None:

@@ -18,7 +18,7 @@ from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
-from appliance.deliver.instance import Instance
+from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
 from appliance.deliver.order import Order
@@ -29,7 +29,13 @@ from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
 """Wait after an unexpected error before the destination goes on."""
-SETTLE_TIMEOUT_S = 2.0
+STOP_S = 8.5
+"""A stop takes so long at most, whatever hangs."""
+CANCEL_TIMEOUT_S = 0.3
+"""A call that is cancelled and goes on all the same is left behind after that."""
+CLOSE_S_MIN = 0.3
+"""So long a plug-in may take to close, however much time its calls took."""
+SETTLE_TIMEOUT_S = 1.5
 """At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
 LOAD_JOBS = 100
 """Jobs of one lane taken from the held store at once."""
@@ -118,20 +124,23 @@ class Worker:
 
     async def stop(self, timeout_s: float) -> None:
         """Begin nothing new, let calls end for at most `timeout_s`, make outcomes durable, close the plug-in."""
-        self.stopping = True
+        self.stopping, ends_s = True, self._loop.time() + STOP_S
         if self._timer:
             self._timer.cancel()
         if self._calls:
             _, late = await asyncio.wait(self._calls, timeout=timeout_s)
             for call in late:
                 call.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                _, hanging = await asyncio.wait(late, timeout=CANCEL_TIMEOUT_S)
+                if hanging:
+                    _LOG.error("calls_left_behind", destination=self.stream.key, calls=len(hanging), kept="the events")
         self.ledger.add(self._effects())
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):
                 await self.ledger.settle()
         finally:
-            await self.instance.close()
+            await self.instance.close(max(CLOSE_S_MIN, min(CLOSE_TIMEOUT_S, ends_s - self._loop.time())))
 
     def resume(self) -> None:
         """Deliver again; an open breaker probes at once."""
