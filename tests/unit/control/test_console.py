@@ -117,6 +117,16 @@ async def test_the_token_opens_a_session_by_a_cookie_that_no_script_reads(tmp_pa
             assert reply.status == 404
 
 
+async def test_a_new_link_is_made_for_who_has_a_token(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (room, _), browser(room) as http:
+        await signed_in(room, http)
+        for headers in ({}, {"Origin": room.url}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
+            async with http.post("/console/link", headers=headers) as reply:
+                assert reply.status == 401, "a cookie makes no links"
+        async with http.post("/console/link", headers={"Authorization": f"Bearer {room.token}"}) as reply:
+            assert reply.status == 200 and (await reply.json())["valid_s"] == 600
+
+
 async def test_signing_out_ends_session_and_windows(tmp_path: Path) -> None:
     async with opened(tmp_path) as (room, _), browser(room) as http:
         await signed_in(room, http)
@@ -240,6 +250,12 @@ async def test_a_window_has_the_role_of_the_token_that_opened_it(tmp_path: Path)
         form = {"token": "a token that only looks"}
         async with http.post("/console/login", data=form, headers={"Origin": room.url}) as reply:
             assert reply.status == 200
+        bearer = {"Authorization": "Bearer a token that only looks"}
+        async with http.post("/console/link", headers=bearer) as reply:
+            made = (await reply.json())["url"]
+        http.cookie_jar.clear()
+        async with http.get(made) as reply:
+            assert reply.status == 200
         websocket = await window(room, http)
         (pid,) = pids(told)
         assert json.loads((told / f"{pid}.json").read_text())["token"] == ["a token that only looks\n"] * 2
@@ -322,6 +338,8 @@ async def test_none_where_none_is_wanted(tmp_path: Path) -> None:
         assert room.control.console.link() == ""
         async with http.get("/console") as reply:
             assert reply.status == 404
+        async with http.post("/console/link", headers={"Authorization": f"Bearer {room.token}"}) as reply:
+            assert reply.status == 409
 
 
 @pytest.mark.parametrize("key", ["x", "s"])
