@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -331,6 +332,30 @@ async def test_a_console_opens_pages_and_no_scripts(tmp_path: Path) -> None:
         await websocket.send_json(["stdin", "o"])
         assert await _told(websocket) == ["open_url", {"url": "https://docs.example/page", "new_tab": True}]
         await websocket.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%00", "%ff%fe", "%ed%a0%80", "é" * 9000, "'\"><script>", "a&a=" * 2000, "%", "\u202e", "{}", "-1"]
+)
+async def test_nothing_that_a_stranger_sends_is_a_fault(tmp_path: Path, text: str) -> None:
+    async with opened(tmp_path) as (room, told), browser(room) as http:
+        origin = {"Origin": room.url}
+        raw = quote(text, safe="%&=")[:3500]
+        cookie = {"Cookie": f"sternpost_console_{room.url.rpartition(':')[2]}={quote(text)[:3000]}"}
+        async with http.get(URL(f"{room.url}/console?ticket={raw}", encoded=True)) as reply:
+            assert reply.status == 401 and "<script>" not in await reply.text()
+        async with http.post("/console/login", data=f"token={text}".encode(), headers=origin) as reply:
+            assert reply.status == 401
+        async with http.get(
+            URL(f"{room.url}/console/ws?width={raw}&height={raw}", encoded=True), headers=origin
+        ) as reply:
+            assert reply.status == 401
+        for path in ("/console", "/console/download/x"):
+            async with http.get(path, headers=cookie) as reply:
+                assert reply.status == 401
+        async with http.get(URL(f"{room.url}/console/static/{raw.replace('&', '')}x", encoded=True)) as reply:
+            assert reply.status == 404
+        assert pids(told) == []
 
 
 async def test_none_where_none_is_wanted(tmp_path: Path) -> None:
