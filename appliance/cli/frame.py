@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "keys": "show the write keys and how to send with them",
     "send": "send sample events, to try things out",
     "status": "show what the running process does",
+    "tui": "look at a running process and act on it, on the whole terminal",
     "console": "print a link that opens the console in a browser",
     "tail": "show events as they come in",
     "trace": "tell where one event is",

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qs
 
-from appliance.collect.pauses import Pauses
 from appliance.core.config import SourceConfig
+from appliance.core.pauses import Pauses
 from appliance.core.rates import FIVE_MINUTES, PER_SECOND, Recent
 from appliance.core.units import parse_moment
 from appliance.wal.types import Appended
@@ -83,7 +83,7 @@ class Sources:
                 source = Source(name, source_config)
             elif source.config != source_config:
                 source.configure(source_config)
-            source.paused = name in self._pauses.names
+            source.paused = name in self._pauses
             self.by_name[name] = source
         keys = [(one, one.previous_key, one.previous_until_ms) for one in self.by_name.values() if one.previous_key]
         keys += [(one, one.key, _ALWAYS_MS) for one in self.by_name.values()]

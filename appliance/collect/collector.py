@@ -20,7 +20,6 @@ from appliance.collect.exchange import Exchange, Refuse
 from appliance.collect.figures import Figures, Gauges, SourceStatus
 from appliance.collect.http import Connection, Listener
 from appliance.collect.parse import Envelope, Limits, Parsed
-from appliance.collect.pauses import Pauses
 from appliance.collect.routes import Route
 from appliance.core import logs
 from appliance.core.clock import Clock
@@ -28,6 +27,7 @@ from appliance.core.config import Config
 from appliance.core.errors import LogFailed, Overloaded
 from appliance.core.event import Refused
 from appliance.core.metrics import Metrics, Reading
+from appliance.core.pauses import Pauses
 from appliance.wal.log import Appended, Log
 
 OFF_LOOP_BYTES = 256 * 1024

@@ -148,7 +148,10 @@ class Actions:
             record = edited(letter, event, self._parts.host.loaded().config.collect)
             async with self._audited(who, "dead.edit", _shown([letter_id]), 1) as entry:
                 entry.detail = {"destination": letter.destination, "message_id": record.message_id}
-                entry.count = await self._parts.dispatcher.requeue([letter_id], record)
+                try:
+                    entry.count = await self._parts.dispatcher.requeue([letter_id], record)
+                except ValueError as error:
+                    raise ApiError(409, "refused", str(error), "wait until it has, or requeue it as it is") from None
                 if not entry.count:
                     words = f"destination {letter.destination} does not run; the dead letter was kept"
                     raise ApiError(409, "refused", words, "take it into the configuration and repeat")
@@ -178,6 +181,15 @@ class Actions:
                 raise ApiError(409, "refused", str(error)) from None
             entry.detail = {**detail, "replay": started}
             return started
+
+    async def cancel_replay(self, who: Who, name: str) -> None:
+        """End a replay where it stands; what it delivered stays delivered."""
+        async with self._audited(who, "replay.cancel", name):
+            try:
+                await self._parts.dispatcher.cancel_replay(name)
+            except KeyError:
+                words = f"there is no replay {name!r}; it may have ended by itself"
+                raise ApiError(404, "not_found", words, "`sternpost replay list` shows those under way") from None
 
     async def reload(self, who: Who) -> list[str]:
         """Read the configuration again; returns what changed, in words."""

@@ -10,7 +10,6 @@ import asyncio
 import os
 import secrets
 import ssl
-import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,7 +34,7 @@ from appliance.control.resources import Resources
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
 from appliance.control.tokens import Keyring
-from appliance.core import logs
+from appliance.core import durable, logs
 from appliance.core.clock import Clock
 from appliance.core.config import ControlConfig
 from appliance.core.metrics import Metrics
@@ -286,10 +285,7 @@ class Control:
             version=self._parts.host.version,
             certificate=str(tls.certificate.absolute()) if tls else "",
         )
-        handle, temporary = tempfile.mkstemp(dir=self._data)
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(msgspec.json.encode(content) + b"\n")
-        os.replace(temporary, self._data / CONTROL_FILE)
+        durable.replace(self._data / CONTROL_FILE, msgspec.json.encode(content) + b"\n")
         self.console.opened(content.url, self._admin_token)
 
     def _remove_control_file(self) -> None:

@@ -105,6 +105,12 @@ class Deeds:
         events = max(0, started.until - started.low) if started else 0
         return json_reply(replies.ReplayStarted(name, events))
 
+    async def cancel_replay(self, request: web.Request) -> web.Response:
+        """End a replay where it stands; what it delivered stays delivered, its dead letters stay."""
+        name = request.match_info["name"]
+        await self._actions.cancel_replay(who(request), name)
+        return json_reply(replies.ReplayCancelled(name, True))
+
     async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration again; a bad file is refused and the running one stays."""
         return json_reply(replies.Reloaded(await self._actions.reload(who(request))))

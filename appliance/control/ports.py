@@ -143,6 +143,10 @@ class Dispatcher(Protocol):
         """The event as it leaves the pipeline now, and the destinations that it goes to. Any thread."""
         ...
 
+    def executing(self, sequence: int) -> Mapping[str, int]:
+        """Destination or replay -> the attempt under way at this event; those whose plug-in has it now. Any thread."""
+        ...
+
     def tap(self, callback: Delivered) -> Callable[[], None]:
         """Have `callback` called on the delivery loop after each delivery, until the returned function is called.
 
@@ -182,6 +186,14 @@ class Dispatcher(Protocol):
 
         Raises:
             ValueError: it cannot be started; the text says why.
+        """
+        ...
+
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay.
+
+        Raises:
+            KeyError: there is no such replay; it may have ended.
         """
         ...
 

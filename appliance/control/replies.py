@@ -207,6 +207,11 @@ class ReplayStarted(msgspec.Struct):
     events_max: int
 
 
+class ReplayCancelled(msgspec.Struct):
+    replay: str
+    cancelled: bool
+
+
 class DeadPage(msgspec.Struct):
     dead: list[DeadView]
     """With `full=1` each holds what one asked for alone holds."""

@@ -17,6 +17,7 @@ from appliance.core.event import event_name, unpack_event
 from appliance.core.metrics import CONTENT_TYPE
 from appliance.wal.types import HeldHead, HeldJob, LogStats
 
+SKIPS_SHOWN_MAX = 20
 READY_COMMIT_S = 2.0
 _NEVER_MS = 1 << 62
 
@@ -145,7 +146,11 @@ class Resources:
         return json_reply(replies.DestinationDetail(**values, config=config))
 
     def _destinations_now(self, payloads: bool) -> list[views.DestinationView]:
-        return self._destinations(list(self._parts.dispatcher.status()), payloads)
+        shown, skew_ms = self._destinations(list(self._parts.dispatcher.status()), payloads), self._parts.skew_ms()
+        for view in shown:
+            skips = self._parts.log.skips(view.name)[-SKIPS_SHOWN_MAX:]
+            view.skips = [views.skip_view(skip, skew_ms) for skip in skips]
+        return shown
 
     def _destinations(self, statuses: list[DestinationStatus], payloads: bool) -> list[views.DestinationView]:
         log, configured, sources = self._parts.log, self._parts.host.configured(), list(self._parts.host.sources())

@@ -115,6 +115,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/replays", "Replays under way.", lambda of: of.shown.replays, replies.Replays),
     Route("POST", "/v1/replays", "Deliver a range of the past again, beside the live events.",
           lambda of: of.done.replay, replies.ReplayStarted, Role.OPERATOR, takes=replies.ReplayOrder, statuses=(404,)),
+    Route("POST", "/v1/replays/{name}/cancel", "End a replay where it stands; its dead letters stay.",
+          lambda of: of.done.cancel_replay, replies.ReplayCancelled, Role.OPERATOR, guarded=True),
     Route("GET", "/v1/dead", "A page of dead letters.", lambda of: of.kept.dead, replies.DeadPage, payloads=_WHO_HIDES,
           query=(_FILTER, _LIMIT, _AFTER_ID, Parameter("full", "1: with payloads, at most 100", choices=("0", "1")))),
     Route("GET", "/v1/dead/count", "What an action on these dead letters would be about.",

@@ -12,7 +12,7 @@ import msgspec
 
 from appliance.control.ports import DestinationStatus, SourceStatus
 from appliance.core.event import Event, Record, event_name, unpack_event
-from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor
+from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor, Skip
 
 NOTHING = msgspec.Raw(b"null")
 """In place of a payload that may not be seen."""
@@ -84,6 +84,18 @@ class DestinationView(msgspec.Struct, kw_only=True):
     """Events not delivered, each attempt, over the last five minutes."""
     last_error_ms: int
     """0: there was none."""
+    skips: list["SkipView"] = []
+    """Ranges of the log that it did not deliver and never will by itself, the newest last; not in the overview."""
+
+
+class SkipView(msgspec.Struct):
+    """A range of the log that a destination skipped."""
+
+    first_sequence: int
+    last_sequence: int
+    skipped_ms: int
+    """Wall time."""
+    reason: str
 
 
 class HeldView(msgspec.Struct, kw_only=True):
@@ -196,7 +208,7 @@ def destination_view(status: DestinationStatus, sources: Sequence[str], payloads
         payloads: whether samples may be seen.
     """
     renamed = {"oldest_undelivered_age_ms": "oldest_undelivered_ms"}
-    names = set(DestinationView.__struct_fields__) - {"kind"}
+    names = set(DestinationView.__struct_fields__) - {"kind", "skips"}
     values = {name: getattr(status, renamed.get(name, name)) for name in names}
     errors = [
         ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample if payloads else "")
@@ -238,6 +250,12 @@ def parked_view(name: str, low: int, last: int, held_people: int, held_events: i
         failed_5m=0,
         last_error_ms=0,
     )
+
+
+def skip_view(skip: Skip, skew_ms: int) -> SkipView:
+    """A skipped range; `skew_ms` is wall time minus log time."""
+    reason = skip.reason or "its backlog was full"
+    return SkipView(skip.first_sequence, skip.last_sequence, _wall(skip.skipped_ms, skew_ms), reason)
 
 
 def held_view(head: HeldHead, skew_ms: int) -> HeldView:

@@ -8,13 +8,12 @@ previous_write_key_until = "2030-01-31T12:00:00Z"
 
 import os
 import secrets
-import tempfile
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.core import logs
+from appliance.core import durable, logs
 from appliance.core.errors import ConfigError, Fault
 
 FILE = "keys.toml"
@@ -71,8 +70,7 @@ def rotated(data: Path, now_ms: int) -> Kept:
     new = Kept(f"wk_{secrets.token_hex(16)}", kept(data).write_key, until_ms)
     path = data / FILE
     try:
-        os.replace(_written(path, new), path)
-        _sync_folder(path.parent)
+        durable.rename(_written(path, new), path)
     except OSError as error:
         raise ConfigError([Fault(str(path), 0, "file", f"cannot be written: {error.strerror}")]) from None
     logs.hide(new.write_key)
@@ -101,10 +99,11 @@ def _make(path: Path) -> None:
         pass
     finally:
         os.unlink(temporary)
+    durable.sync_folder(path.parent)
 
 
-def _written(path: Path, keys: Kept) -> str:
-    """The path of a durable temporary file that holds these keys."""
+def _written(path: Path, keys: Kept) -> Path:
+    """A durable temporary file that holds these keys."""
     lines = [
         "# Made by Sternpost for runs without a configuration file; `sternpost keys` shows it.",
         "[sources.default]",
@@ -112,17 +111,4 @@ def _written(path: Path, keys: Kept) -> str:
     lines.append(f'write_key = "{keys.write_key}"')
     if keys.previous:
         lines += [f'previous_write_key = "{keys.previous}"', f'previous_write_key_until = "{keys.until}"']
-    handle, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write("\n".join(lines) + "\n")
-        opened.flush()
-        os.fsync(opened.fileno())
-    return temporary
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return durable.beside(path, ("\n".join(lines) + "\n").encode())

@@ -3,20 +3,20 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import uvloop
 
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config, DestinationConfig
 from appliance.core.event import Event, Record
-from appliance.deliver import operations, replays
+from appliance.core.pauses import Pauses
+from appliance.deliver import operations
 from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
@@ -24,6 +24,7 @@ from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.reviving import new_replay
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.sdk import Config as PluginConfig
@@ -54,8 +55,7 @@ class Dispatcher:
 
     def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
         self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
-        self._paused_file = paused_file
-        self._paused: set[str] = set(_read_paused(paused_file))
+        self._paused = Pauses(paused_file)
         self._workers: dict[str, Worker] = {}
         self._bound: dict[str, Bound] = {}
         self._taps: set[Delivered] = set()
@@ -118,6 +118,7 @@ class Dispatcher:
         old, self._bound = self._bound, bound
         await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
         self._log.set_active(config.destinations)
+        changes += await self._end_parked(config.destinations)
         for name, one in bound.items():
             before = old.get(name)
             if before == one:
@@ -133,6 +134,15 @@ class Dispatcher:
             if worker.stream.destination == name:
                 del self._workers[key]
                 await worker.stop(CALLS_TIMEOUT_S)
+
+    async def _end_parked(self, configured: Collection[str]) -> list[str]:
+        """Replays of destinations that are not configured any more end, since nobody goes on with them."""
+        changes = []
+        for name, cursor in self._log.replays().items():
+            if cursor.destination not in configured:
+                await self._drop_replay(name, f"destination {cursor.destination} is not configured any more")
+                changes.append(f"replay {name} ended with its destination; start it again where it is still wanted")
+        return changes
 
     def _begin_new(self, transaction: Transaction, destinations: Mapping[str, DestinationConfig]) -> None:
         """New ones get their position at once, those whose plug-in is broken too: their events wait in the log."""
@@ -163,19 +173,39 @@ class Dispatcher:
         goes = self._pipeline.goes(one.config.sources, _names(cursor.destination, one), cursor.criteria)
 
         def ended() -> None:
-            self._ending = self._loop.create_task(self._alone(self._end_replay(name)))
+            self._ending = self._loop.create_task(self._alone(self._end_replay(name, cursor)))
 
         worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
         worker.paused = cursor.destination in self._paused or not one.config.enabled
         worker.wake()
 
-    async def _end_replay(self, name: str) -> None:
-        worker = self._workers.pop(name, None)
-        if worker is None:
-            return  # A re-load came first; the replay has started anew and will end again.
+    async def _end_replay(self, name: str, cursor: ReplayCursor) -> None:
+        worker = self._workers.get(name)
+        if worker is None or worker.stream.cursor is not cursor:
+            return  # A re-load came first, and what started anew will end again; or it was cancelled.
+        del self._workers[name]
         await worker.stop(CALLS_TIMEOUT_S)
         await self._log_write(lambda transaction: transaction.drop_replay(name))
         _LOG.info("replay_finished", destination=worker.stream.destination, replay=name)
+
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay."""
+        await self._on_loop(self._alone(self._cancel_replay(name)))
+
+    async def _cancel_replay(self, name: str) -> None:
+        if name not in self._log.replays():
+            raise KeyError(name)
+        worker = self._workers.pop(name, None)
+        if worker is not None:
+            try:
+                await worker.stop(CALLS_TIMEOUT_S)
+            except TimeoutError:
+                _LOG.warning("replay_outcomes_lost", replay=name, kept="nothing of it; the replay is cancelled anyhow")
+        await self._drop_replay(name, "cancelled by an operator")
+
+    async def _drop_replay(self, name: str, reason: str) -> None:
+        await self._log_write(lambda transaction: transaction.drop_replay(name, reason))
+        _LOG.warning("replay_ended", replay=name, reason=reason, kept="its dead letters")
 
     async def _make(
         self, stream: Stream, one: Bound, goes: Callable[[Record], bool], ended: Callable[[], None] | None
@@ -241,6 +271,11 @@ class Dispatcher:
         goes = {name: worker.feed.goes for name, worker in list(self._workers.items()) if not worker.stream.replay}
         return self._pipeline.event(record)[1], [name for name in self._bound if name in goes and goes[name](record)]
 
+    def executing(self, sequence: int) -> Mapping[str, int]:
+        """Destination or replay -> the attempt under way at this event; those whose plug-in has it in hand now."""
+        workers = dict(self._workers)
+        return {name: attempt for name, worker in workers.items() if (attempt := worker.executing(sequence))}
+
     def tap(self, callback: Delivered) -> Callable[[], None]:
         """Have `callback` called on the delivery loop after each delivery, until the returned function is called."""
         self._loop.call_soon_threadsafe(self._taps.add, callback)
@@ -257,17 +292,14 @@ class Dispatcher:
     async def _set_paused(self, name: str, paused: bool) -> None:
         if name not in self._bound:
             raise KeyError(name)
-        (self._paused.add if paused else self._paused.discard)(name)
-        for worker in self._workers.values():
+        await asyncio.to_thread(self._paused.set, name, paused)
+        for worker in list(self._workers.values()):
             if worker.stream.destination != name:
                 continue
             if paused:
                 worker.paused = True
             else:
                 worker.resume()
-        temporary = self._paused_file.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(sorted(self._paused)))
-        temporary.replace(self._paused_file)
 
     async def requeue(self, ids: Sequence[int], edited: Record | None = None) -> int:
         """Bring dead letters back into their lanes at their original sequence; returns how many there still were.
@@ -295,9 +327,7 @@ class Dispatcher:
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        now_ms = self._clock.wall_ms()
-        cursor = await asyncio.to_thread(replays.planned, self._log, name, range(from_ms, to_ms), criteria, now_ms)
-        key = replays.fresh_name(name, self._log.replays())
+        key, cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)
         return key
@@ -334,13 +364,6 @@ class Dispatcher:
 def _names(name: str, one: Bound) -> frozenset[str]:
     """How an event's `integrations` may call this destination."""
     return frozenset({name.lower(), one.config.plugin.lower()})
-
-
-def _read_paused(file: Path) -> list[str]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=list[str])
-    except (OSError, msgspec.DecodeError):
-        return []
 
 
 def _quietly(call: Callable[..., Any], *arguments: Any) -> None:

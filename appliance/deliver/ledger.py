@@ -14,8 +14,8 @@ from appliance.core import logs
 from appliance.core.errors import LogFailed
 from appliance.core.event import Event, pack_event
 from appliance.deliver.cursor import Cursor
-from appliance.deliver.lane import Buried, Effect, Held, Job, Joined, Parted, Settled
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, Transaction
+from appliance.deliver.lane import Buried, Effect, Held, Job, Joined, Parted, Settled, Skipped
+from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, Skip, Transaction
 
 AGAIN_S = 1.0
 """Wait before a refused write is tried again."""
@@ -52,8 +52,6 @@ class Ledger:
         """Effects ever added."""
         self.durable = 0
         """Of them, on disk."""
-        self.moving_bytes = 0
-        """Of events on their way into the held store, not on disk there yet."""
 
     @property
     def unsaved(self) -> int:
@@ -65,7 +63,6 @@ class Ledger:
         for effect in effects:
             if isinstance(effect, Settled | Held | Buried) and not effect.stored:
                 self._cursor.settle(effect.job.sequence, effect.job.part)
-        self.moving_bytes += _moving_bytes(effects)
         self._pending += effects
         self.decided += len(effects)
 
@@ -120,7 +117,6 @@ class Ledger:
         self._writing = None
         if error is None:
             self.durable += len(self._out)
-            self.moving_bytes -= _moving_bytes(self._out)
             self._saved_low = self._saving_low
         elif isinstance(error, LogFailed):
             self.failed = error
@@ -138,7 +134,8 @@ class Ledger:
         letters = [self._letter(effect) for effect in effects if isinstance(effect, Buried)]
         gone = [_key(each.job) for each in effects if isinstance(each, Settled | Buried) and each.stored]
         joins = [effect for effect in effects if isinstance(effect, Joined | Parted)]
-        progress = Progress(self._cursor.low, self._cursor.ranges(), self._cursor.parts(), self._cursor.read)
+        skips = [self._skip(effect) for effect in effects if isinstance(effect, Skipped) and not self._replay]
+        progress = Progress(self._cursor.low, self._cursor.ranges(), self._cursor.parts(), self._cursor.taken)
 
         def change(transaction: Transaction) -> None:
             for join in joins:
@@ -154,6 +151,8 @@ class Ledger:
                 transaction.release(self._key, gone)
             if letters:
                 transaction.bury(letters)
+            for skip in skips:
+                transaction.save_skip(skip)
             self._save(transaction, progress)
 
         return change
@@ -172,8 +171,16 @@ class Ledger:
             held_ms=self._log.log_now_ms(),
             error=effect.error,
             event=pack_event(job.event),
-            replay=self._key if self._key != self._destination else "",
+            replay=self._replay,
         )
+
+    @property
+    def _replay(self) -> str:
+        """Name of the replay; "" for the live log. What a replay cannot read, its destination may have had before."""
+        return self._key if self._key != self._destination else ""
+
+    def _skip(self, effect: Skipped) -> Skip:
+        return Skip(self._destination, effect.first, effect.last, self._log.log_now_ms(), effect.reason)
 
     def _letter(self, effect: Buried) -> DeadLetter:
         job = effect.job
@@ -214,10 +221,6 @@ def packed_or_empty(event: Event) -> bytes:
 
 def _key(job: Job) -> tuple[str, int, int]:
     return job.lane, job.sequence, job.part
-
-
-def _moving_bytes(effects: list[Effect]) -> int:
-    return sum([effect.job.size for effect in effects if isinstance(effect, Held) and not effect.stored])
 
 
 def _nothing(_: Transaction) -> None:

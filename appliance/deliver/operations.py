@@ -4,14 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
-import msgspec
-
-from appliance.core.event import Record, pack_event
+from appliance.core.event import Record
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.reviving import revived
 from appliance.deliver.worker import Worker
-from appliance.wal.log import DeadLetter, HeldJob, Log, Transaction
-
-_RECORD = msgspec.msgpack.Decoder(Record)
+from appliance.wal.log import HeldJob, Log, Transaction
 
 
 async def requeue(
@@ -22,27 +19,46 @@ async def requeue(
     Args:
         edited: takes the place of the original.
         workers: by stream; letters of destinations without one stay where they are.
+
+    Raises:
+        ValueError: the destination of the edited event has not come to it yet.
     """
+    now_ms = log.log_now_ms()
     letters = [letter for each in ids if (letter := log.dead_letter(each)) is not None]
-    jobs = {letter.id: _revived(letter, edited, log, pipeline) for letter in letters if letter.destination in workers}
+    jobs = {one.id: revived(one, edited, pipeline, now_ms) for one in letters if one.destination in workers}
     busy = {workers[job.destination] for job in jobs.values()}
     for worker in busy:
         await worker.block_loads()
-    revived: list[HeldJob] = []
+    taken = {worker.stream.destination: worker.cursor.taken for worker in busy}
+    if edited and any(job.sequence > taken[job.destination] for job in jobs.values()):
+        for worker in busy:
+            worker.requeued({})
+        raise ValueError(
+            "the destination has not come to this event yet, and will get it as it was; the letter was kept"
+        )
+    back: list[HeldJob] = []
 
     def change(transaction: Transaction) -> list[HeldJob]:
         found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
-        places = {(job.destination, job.lane, job.sequence, job.part): job for job in found}
+        # Of what the destination has not come to yet (a replay gave it up first), the log brings the event.
+        held = [job for job in found if job.sequence <= taken[job.destination]]
+        places = {(job.destination, job.lane, job.sequence, job.part): job for job in held}
         transaction.hold(list(places.values()))
+        for job in held:
+            transaction.took(job.destination, job.sequence)
         return found
 
     try:
-        revived = await asyncio.wrap_future(log.write(change))
+        back = await asyncio.wrap_future(log.write(change))
     finally:
         for worker in busy:
-            mine = {(job.lane, job.sequence, job.part) for job in revived if workers.get(job.destination) is worker}
+            mine = {
+                (job.lane, job.sequence, job.part)
+                for job in back
+                if workers.get(job.destination) is worker and job.sequence <= taken[job.destination]
+            }
             worker.requeued(Counter(lane for lane, _, _ in mine))
-    return len(revived)
+    return len(back)
 
 
 def drain(worker: Worker, now_ms: int) -> int:
@@ -51,24 +67,3 @@ def drain(worker: Worker, now_ms: int) -> int:
     worker.order.breaker.probe_soon(now_ms)
     worker.wake()
     return hastened
-
-
-def _revived(letter: DeadLetter, edited: Record | None, log: Log, pipeline: Pipeline) -> HeldJob:
-    """The job anew: the original event through the present pipeline, or as it was where the original is gone."""
-    lane, packed = letter.lane, letter.event
-    if letter.record:
-        record = edited or _RECORD.decode(letter.record)
-        lane, event = pipeline.event(record)
-        packed = pack_event(event)
-    return HeldJob(
-        destination=letter.destination,
-        lane=lane,
-        sequence=letter.sequence,
-        part=letter.part,
-        attempts=0,
-        next_try_ms=0,
-        first_failed_ms=0,
-        held_ms=log.log_now_ms(),
-        error="requeued",
-        event=packed,
-    )

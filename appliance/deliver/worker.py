@@ -5,7 +5,6 @@ back, a write became durable, a time came. It never waits; what waits are the ca
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,17 +14,17 @@ from appliance.core.clock import Clock
 from appliance.core.config import DestinationConfig
 from appliance.core.event import Event, Record, unpack_event
 from appliance.core.job import DestinationState
-from appliance.deliver.backoff import delay_ms
-from appliance.deliver.breaker import Breaker, BreakerState
+from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
 from appliance.deliver.instance import Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
-from appliance.deliver.order import Order, Rules
+from appliance.deliver.order import Order
 from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.rules import breaker_of, rules_of
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
@@ -82,14 +81,17 @@ class Worker:
         self._oldest = OldestHeld(lambda: log.held_heads(stream.key))
         self._held_bytes_max = held_bytes_max
         self._calls: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[int, list[tuple[Job, int]]] = {}
+        """What each call under way delivers, with the attempt that it is."""
         self._loads: list[tuple[Lane, int, int]] = []
         self._loads_blocked = 0
         self._scheduled = self._decisive = False
         self._timer: asyncio.TimerHandle | None = None
-        self.order = Order(self._rules(), self._breaker())
+        self.order = Order(rules_of(config, instance), breaker_of(config))
         progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
         saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
-        self.cursor, self._start = Cursor(saved.low, saved.ranges, saved.parts), saved.start
+        self._began = saved.start
+        self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
         self._restore()
@@ -186,11 +188,13 @@ class Worker:
             ended()
 
     def _may_read(self, now_ms: int) -> bool:
-        held_bytes = self._log.held_size(self.stream.key)[1] + self.ledger.moving_bytes
-        if self.paused or self.ledger.failed or held_bytes >= self._held_bytes_max:
+        if self.paused or self.ledger.failed:
             return False
-        breaker = self.order.breaker
-        return breaker.closed or self.cursor.recovering or self.order.wants_fresh(now_ms)
+        if self.cursor.recovering:
+            return True  # Nothing held goes out before that; a full held queue could never drain.
+        if self._log.held_size(self.stream.key)[1] >= self._held_bytes_max:
+            return False
+        return self.order.breaker.closed or self.order.wants_fresh(now_ms)
 
     def _send(self, now_ms: int) -> bool:
         """Start what may go out. Returns whether unsaved outcomes held something back."""
@@ -245,11 +249,15 @@ class Worker:
     async def _call(self, batch: Batch) -> None:
         jobs = batch.jobs
         events = [job.event for job in jobs if job.event is not None]
-        started = time.perf_counter()
-        results = (await self.instance.call(events)).results
+        attempts = [job.attempts + 1 for job in jobs]
+        started, call = time.perf_counter(), id(batch)
+        self._in_hand[call] = list(zip(jobs, attempts, strict=True))
+        try:
+            results = (await self.instance.call(events)).results
+        finally:
+            del self._in_hand[call]
         latency_ms = (time.perf_counter() - started) * 1000
         self.figures.called(latency_ms)
-        attempts = [job.attempts + 1 for job in jobs]
         self.order.settle(batch, results, self._log.log_now_ms())
         self.wake()
         for job, result, attempt in zip(jobs, results, attempts, strict=True):
@@ -307,9 +315,8 @@ class Worker:
         return jobs
 
     def _save(self, transaction: Transaction, progress: Progress) -> None:
-        breaker = self.order.breaker
+        breaker, progress.start = self.order.breaker, self._began
         progress.misconfigured = breaker.cause if breaker.state is BreakerState.MISCONFIGURED else ""
-        progress.start = self._start
         if self.stream.cursor is None:
             transaction.save_progress(self.stream.destination, progress)
         else:
@@ -317,27 +324,15 @@ class Worker:
             cursor.low, cursor.progress, cursor.delivered = progress.low, progress, self.figures.delivered_total
             transaction.save_replay(self.stream.replay, cursor)
 
-    # What it is made of --------------------------------------------------------------------------------------
+    # What operators see --------------------------------------------------------------------------------------
 
-    def _rules(self) -> Rules:
-        config, limits = self.config, self.instance.limits
-        retry = config.retry
-        low_ms, high_ms = int(retry.delay_min * 1000), int(retry.delay_max * 1000)
-        return Rules(
-            in_flight_max=config.in_flight_max or limits.in_flight_max,
-            lane_ready_max=max(1, config.read_ahead_max // 4),
-            attempts_max=retry.attempts_max,
-            age_max_ms=int(retry.age_max * 1000),
-            delay_ms=lambda attempts: delay_ms(attempts, low_ms, high_ms, random.random()),
-            many_per_lane=self.instance.batch == "atomic",
-            batch_events_max=self.instance.batch_events_max,
-            batch_bytes_max=config.batch_bytes_max,
-            rate_per_s=config.rate_per_s or limits.rate_per_s,
-        )
-
-    def _breaker(self) -> Breaker:
-        rules = self.config.breaker
-        return Breaker(rules.people, int(rules.window * 1000), int(rules.probe_min * 1000), int(rules.probe_max * 1000))
+    def executing(self, sequence: int) -> int:
+        """Attempts at this event, where a call has it in hand now: 1 for its first; 0 where none has. Any thread."""
+        for jobs in list(self._in_hand.values()):
+            for job, attempt in jobs:
+                if job.sequence == sequence:
+                    return attempt
+        return 0
 
     def state(self) -> DestinationState:
         """Where it stands, in the operator's words; any thread."""

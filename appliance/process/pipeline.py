@@ -7,7 +7,7 @@ Plan, consent, suppression and transformations take their places in `plan`, betw
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from appliance.core.enrich import enrich
 from appliance.core.event import Event, Record
@@ -15,6 +15,8 @@ from appliance.core.plan import Join, Plan, Planned
 from appliance.process.resolve import Resolver
 from appliance.process.route import matches, route
 from appliance.wal.types import Block
+
+CRITERIA = ("type", "event", "user", "from_ms", "to_ms")
 
 
 class _Shared(NamedTuple):
@@ -54,12 +56,10 @@ class Pipeline:
         Args:
             sources: names of the sources delivered there; None: all.
             names: how an event's `integrations` may call it, in lower case.
-            criteria: a replay's filter: any of `type`, `event` and `user`, and `from_ms` and `to_ms` in digits.
+            criteria: a replay's filter: any of `type`, `event`, `user`, `from_ms` and `to_ms`.
         """
         usual = route(sources, names)
-        given = criteria or {}
-        wanted: dict[str, Any] = {key: given[key] for key in ("type", "event", "user") if given.get(key)}
-        wanted |= {key: int(given[key]) for key in ("from_ms", "to_ms") if given.get(key)}
+        wanted = {key: value for key, value in (criteria or {}).items() if key in CRITERIA and value}
         if not wanted:
             return usual
         return lambda record: usual(record) and matches(record, **wanted)

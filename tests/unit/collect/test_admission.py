@@ -13,7 +13,7 @@ from appliance.collect.admission import (
     key_of_query,
     plain_address,
 )
-from appliance.collect.pauses import Pauses
+from appliance.core.pauses import Pauses
 from tests.support.collecting import source
 
 NOW_MS = 1_900_000_000_000

@@ -324,7 +324,7 @@ async def test_a_trace_says_where_an_event_stands(tmp_path: Path, make_sink: Mak
         late = (await standing("m4"))["late"]
         assert "behind at most 3 events, 1 of the same person" in late["words"]
         nothing = await room.get("/v1/events/unknown")
-        assert nothing == {"message_id": "unknown", "events": [], "refused": []}
+        assert nothing == {"message_id": "unknown", "events": [], "refused": [], "unreadable": []}
         held = await room.get("/v1/destinations/crm/held")
         assert held["people"] == 1 and held["held"][0]["person"] == "u:u9" and held["held"][0]["events"] == 2
 

@@ -1,0 +1,254 @@
+"""The console: holds the connection, asks once a second while somebody looks, says what is wrong."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from tui import keys, wire
+from tui.client import ApiError, Client, Unreachable
+from tui.keys import Key
+from tui.look import Palette, colour, look
+from tui.screens.audit import AuditPage
+from tui.screens.config import ConfigPage
+from tui.screens.dead import DeadPage
+from tui.screens.destinations import DestinationsPage
+from tui.screens.help import Help
+from tui.screens.log import LogPage
+from tui.screens.overview import OverviewPage
+from tui.screens.page import Page
+from tui.screens.people import PeoplePage
+from tui.screens.tail import TailPage
+from tui.text import age, inert
+from tui.themes import DARK, LIGHT, PLAIN, THEMES, palette_of
+from tui.widgets import Line
+
+REFRESH_S = 1.0
+HEADER_REFRESH_S = 10.0
+"""Screens other than the overview ask for it this seldom, for the status line."""
+
+
+class Console(App[None]):
+    """The console of one appliance.
+
+    Args:
+        client: of its admin API.
+        read_only: offer nothing that changes anything.
+        keymap: the user's own keys by action name.
+        wall_ms, monotonic_s: clocks, given by tests.
+    """
+
+    TITLE = "Sternpost"
+    CSS_PATH = "console.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (140, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "overview": OverviewPage,
+        "tail": TailPage,
+        "destinations": DestinationsPage,
+        "people": PeoplePage,
+        "dead": DeadPage,
+        "log": LogPage,
+        "config": ConfigPage,
+        "audit": AuditPage,
+    }
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        read_only: bool = False,
+        keymap: dict[str, str] | None = None,
+        theme: str = "",
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.client, self._read_only, self._wall_ms, self._monotonic_s = client, read_only, wall_ms, monotonic_s
+        self._chosen_keys = dict(keymap or {})
+        self.whoami, self.overview = wire.Whoami(role=""), wire.Overview()
+        self._known = False
+        self._skew_ms = 0
+        self._overview_due_s = 0.0
+        self._asking = asyncio.Lock()
+        for one in THEMES:
+            self.register_theme(one)
+        self.theme = theme or (PLAIN if self.console.color_system in ("standard", None) else DARK)
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of states in the present theme."""
+        return palette_of(self.current_theme)
+
+    def now_ms(self) -> int:
+        """The appliance's wall time, as far as it is known."""
+        return self._wall_ms() + self._skew_ms
+
+    async def on_mount(self) -> None:
+        self.set_keymap(self._chosen_keys)
+        await self.switch_mode("overview")
+        self.set_interval(REFRESH_S, self._tick)
+
+    async def on_unmount(self) -> None:
+        await self.client.close()
+
+    # Asking ----------------------------------------------------------------------------------------------------
+
+    def refresh_soon(self) -> None:
+        """Ask now, without waiting for the next second."""
+        self._tick()
+
+    def on_app_focus(self) -> None:
+        self._tick()
+
+    def _tick(self) -> None:
+        if not self.app_focus:
+            return  # Nobody looks, so nothing is asked.
+        self._show_status()
+        if self.client.freshness.may_try(self._monotonic_s()) and self._page() is not None:
+            self.run_worker(self._ask(), group="ask", exit_on_error=True)
+
+    async def _ask(self) -> None:
+        """Ask for what the present screen shows; one question at a time."""
+        if self._asking.locked():
+            return
+        async with self._asking:
+            page = self._page()
+            if page is None:
+                return
+            try:
+                await self._ask_header(page)
+                await page.fetch()
+            except ApiError as error:
+                if error.status == 401:
+                    self.client.freshness.failed(self._monotonic_s(), "the token is not accepted")
+                page.trouble(" ".join(error.words().split("\n")))
+            except Unreachable as error:
+                self.client.freshness.failed(self._monotonic_s(), str(error))
+            else:
+                self.client.freshness.answered(self._monotonic_s())
+                page.trouble("")
+            self._show_status()
+
+    async def _ask_header(self, page: Page) -> None:
+        if not self._known:
+            try:
+                self.whoami = await self.client.get("/v1/whoami", wire.Whoami)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                self.whoami = wire.Whoami(name="admin")  # An appliance that knows one token only.
+            self._known = True
+            self.refresh_bindings()
+        if page.page == "overview" or self._monotonic_s() >= self._overview_due_s:
+            self.overview = await self.client.get("/v1/overview", wire.Overview)
+            self._overview_due_s = self._monotonic_s() + HEADER_REFRESH_S
+            if self.overview.now_ms:
+                self._skew_ms = self.overview.now_ms - self._wall_ms()
+
+    def _page(self) -> Page | None:
+        return self.screen if isinstance(self.screen, Page) and self.screen.is_mounted else None
+
+    # The status line -------------------------------------------------------------------------------------------
+
+    def _show_status(self) -> None:
+        page = self._page()
+        if page is None:
+            return
+        now_s = self._monotonic_s()
+        stale = self.client.freshness.stale(now_s)
+        page.set_class(stale and self._known, "-stale")
+        page.query_one("#status", Line).put(self._status(now_s, stale))
+
+    def _status(self, now_s: float, stale: bool) -> Text:
+        palette, freshness = self.palette, self.client.freshness
+        shown = Text(no_wrap=True, overflow="ellipsis")
+        name = self.overview.appliance or self.whoami.appliance or self.client.url
+        shown.append(f" {inert(name, 40)}", "bold")
+        if stale:
+            known_s = freshness.age_s(now_s)
+            words = "○ connecting" if known_s is None else f"○ stale, {age(known_s * 1000)} old"
+            shown.append(f"  {words}", palette.error if freshness.failing else palette.warning)
+            if freshness.failing:
+                wait_s = max(0.0, freshness.next_try_s - now_s)
+                shown.append(f"  next try in {wait_s:.0f} s: {inert(freshness.why, 120)}", palette.muted)
+            return shown
+        shown.append("  ● live", palette.success)
+        health = look(self.overview.health)
+        if self.overview.health != "well":
+            shown.append(f"  {health.glyph} {inert(self.overview.health, 20)}", colour(health, palette))
+        up_ms = self.now_ms() - self.overview.started_ms if self.overview.started_ms else 0
+        version = self.overview.version or self.whoami.version
+        facts = [inert(version, 20), f"up {age(up_ms)}" if up_ms else "", inert(self.whoami.role, 20)]
+        facts += ["read-only"] if self._read_only else []
+        shown.append("  " + "  ".join(fact for fact in facts if fact), palette.muted)
+        return shown
+
+    # Acting ----------------------------------------------------------------------------------------------------
+
+    def may(self, key: Key) -> bool:
+        """Whether an action is open to this token and this console."""
+        return not self._read_only and keys.may(self.whoami.role, key)
+
+    def say(self, words: str) -> None:
+        """What happened."""
+        self.notify(inert(words), markup=False, timeout=4.0)
+
+    def say_error(self, error: Exception) -> None:
+        """What went wrong, and what to do next."""
+        words = error.words() if isinstance(error, ApiError) else str(error)
+        self.notify("\n".join(inert(part) for part in words.split("\n")), severity="error", markup=False, timeout=8.0)
+
+    async def action_go(self, page: str) -> None:
+        """To a screen."""
+        if self._page() is not None:
+            await self.switch_mode(page)
+
+    async def go_to_person(self, any_id: str) -> None:
+        """To the screen of people, searching for an id."""
+        await self.switch_mode("people")
+        if isinstance(self.screen, PeoplePage):
+            self.screen.set_filter(any_id)
+
+    async def go_to_destination(self, name: str) -> None:
+        """To the screen of destinations, at one of them."""
+        await self.switch_mode("destinations")
+        if isinstance(self.screen, DestinationsPage):
+            self.screen.choose(name)
+
+    def action_theme(self) -> None:
+        """The next of our own themes; the palette has many more."""
+        names = [DARK, LIGHT, PLAIN]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else DARK
+        self.refresh_soon()
+
+    def action_palette(self) -> None:
+        """Every command by name."""
+        self.action_command_palette()
+
+    def action_help(self) -> None:
+        """The list of keys."""
+        page = self._page()
+        if page is not None:
+            self.push_screen(Help(page.page, self._chosen_keys))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The table of keys, so far as this screen and this token have it, and all themes."""
+        if isinstance(screen, Page):
+            for key in (*keys.of_page(screen.page), *keys.everywhere()):
+                if key.name in ("palette", "back") or (key.role and not self.may(key)):
+                    continue
+                title = f"{key.label[0].upper()}{key.label[1:]}"
+                yield SystemCommand(title, f"{key.words}  ({keys.shown_key(key.key)})", self._calls(screen, key))
+        yield SystemCommand("All themes", "choose from every theme there is", self.action_change_theme)
+
+    def _calls(self, screen: Page, key: Key) -> Callable[[], object]:
+        async def call() -> None:
+            await screen.run_action(key.action or key.name)
+
+        return call
