@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "send": "send sample events, to try things out",
     "status": "show what the running process does",
     "tui": "look at a running process and act on it, on the whole terminal",
+    "console": "print a link that opens the console in a browser",
     "tail": "show events as they come in",
     "trace": "tell where one event is",
     "destinations": "list, add, test or forget destinations",

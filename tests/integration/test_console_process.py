@@ -53,6 +53,15 @@ async def test_the_printed_link_opens_and_no_window_outlives_the_process(
         await websocket.close()
 
 
+async def test_a_new_link_from_the_shell(make_appliance: MakeAppliance, tmp_path: Path) -> None:
+    appliance, _ = await asyncio.to_thread(with_console, make_appliance, tmp_path)
+    printed = await asyncio.to_thread(appliance.sternpost, "console")
+    assert printed.returncode == 0, printed.stderr
+    for expected in (200, 401):
+        async with aiohttp.ClientSession() as http, http.get(printed.stdout.strip()) as reply:
+            assert reply.status == expected
+
+
 async def test_a_window_that_is_cut_off_ends_its_child(make_appliance: MakeAppliance, tmp_path: Path) -> None:
     appliance, told = await asyncio.to_thread(with_console, make_appliance, tmp_path)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:

@@ -3,6 +3,7 @@
     GET  /console                 the terminal, or with no session the form (401); `?ticket=` lets in once
     POST /console/login           the token, from the form: a session
     POST /console/logout          ends the session
+    POST /console/link            with `Authorization: Bearer TOKEN`: a new link with a ticket, for that token
     GET  /console/ws              the terminal's WebSocket; one child process each
     GET  /console/static/NAME     the terminal's script, styles and fonts
     GET  /console/download/KEY    a file that a console hands to its browser
@@ -23,7 +24,9 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from appliance.control.console import pages
-from appliance.control.console.gate import Session, Sessions, Tickets, WrongTries, origin_matches
+from appliance.control.console.gate import TICKET_MS, Session, Sessions, Tickets, WrongTries, origin_matches
+from appliance.control.parts import ApiError
+from appliance.control.requests import json_reply
 from appliance.core import logs
 from appliance.core.clock import Clock
 
@@ -67,7 +70,7 @@ class Console:
         self._accepts, self._clock, self._windows_max = accepts, clock, windows_max
         fresh = partial(secrets.token_urlsafe, 32)
         self._sessions, self._tickets, self._tries = Sessions(fresh), Tickets(fresh), WrongTries()
-        self._ticket_token, self._url, self._cookie = "", "", ""
+        self._admin_token, self._url, self._cookie = "", "", ""
         self._windows: set[web.WebSocketResponse] = set()
         self._ending: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -78,17 +81,21 @@ class Console:
 
         Args:
             url: how a process of this machine reaches it.
-            token: with which those come in who have a ticket.
+            token: the admin's.
         """
-        self._url, self._ticket_token = url, token
+        self._url, self._admin_token = url, token
         # Browsers send a cookie to every port of a host: two processes on one machine must not sign each other out.
         self._cookie = f"sternpost_console_{url.rpartition(':')[2]}"
 
-    def link(self) -> str:
-        """An address that lets one browser in, once, within ten minutes; "" where there is no console."""
+    def link(self, token: str = "") -> str:
+        """An address that lets one browser in, once, within ten minutes; "" where there is no console.
+
+        Args:
+            token: with its rights; default: the admin's.
+        """
         if not (self._url and self._windows_max):
             return ""
-        return f"{self._url}{PATH}?ticket={self._tickets.issue(self._clock.monotonic_ms())}"
+        return f"{self._url}{PATH}?ticket={self._tickets.issue(token or self._admin_token, self._clock.monotonic_ms())}"
 
     async def close(self) -> None:
         """Close every window and wait until its child is gone."""
@@ -104,6 +111,7 @@ class Console:
             web.get(PATH, self._page, allow_head=False),
             web.post(f"{PATH}/login", self._login),
             web.post(f"{PATH}/logout", self._logout),
+            web.post(f"{PATH}/link", self._link),
             web.get(f"{PATH}/ws", self._websocket, allow_head=False),
             web.get(f"{PATH}/static/{{name}}", self._static),
             web.get(f"{PATH}/download/{{key}}", self._download, allow_head=False),
@@ -119,8 +127,9 @@ class Console:
     async def _page(self, request: web.Request) -> web.Response:
         now_ms = self._clock.monotonic_ms()
         if ticket := request.query.get("ticket"):
-            if self._windows_max and self._tickets.redeem(ticket, now_ms):
-                return self._let_in(request, self._ticket_token, pages.entered())
+            token = self._tickets.redeem(ticket, now_ms)
+            if token is not None:
+                return self._let_in(request, token, pages.entered())
             return pages.form("This link was used already, or is older than ten minutes. The token opens as well.")
         session = self._session(request)
         if not self._windows_max:
@@ -168,6 +177,15 @@ class Console:
         reply = pages.words("Signed out", "The session of this browser is over, and its windows with it.", 200)
         reply.del_cookie(self._cookie, path=PATH)
         return reply
+
+    async def _link(self, request: web.Request) -> web.Response:
+        """For `sternpost console`; a page of another site cannot send that header."""
+        token = (request.headers.get("Authorization") or "").removeprefix("Bearer ").strip()
+        if not self._accepts(token):
+            raise ApiError(401, "unauthorized", "the token is missing or wrong", "send `Authorization: Bearer TOKEN`")
+        if not self._windows_max:
+            raise ApiError(409, "refused", "there is no console here", "set control.console_windows_max above 0")
+        return json_reply({"url": self.link(token), "valid_s": TICKET_MS // 1000})
 
     def _let_in(self, request: web.Request, token: str, reply: web.Response) -> web.Response:
         value = self._sessions.begin(token, self._clock.monotonic_ms())

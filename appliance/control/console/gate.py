@@ -73,20 +73,21 @@ class Tickets:
 
     def __init__(self, fresh: Fresh) -> None:
         self._fresh = fresh
-        self._until_ms: dict[bytes, int] = {}
+        self._issued: dict[bytes, tuple[int, str]] = {}
 
-    def issue(self, now_ms: int) -> str:
-        """A new ticket."""
-        self._until_ms = {key: until for key, until in self._until_ms.items() if until > now_ms}
-        while len(self._until_ms) >= TICKETS_MAX:
-            del self._until_ms[next(iter(self._until_ms))]
+    def issue(self, token: str, now_ms: int) -> str:
+        """A new ticket; who comes in by it has the rights of this token."""
+        self._issued = {key: one for key, one in self._issued.items() if one[0] > now_ms}
+        while len(self._issued) >= TICKETS_MAX:
+            del self._issued[next(iter(self._issued))]
         value = self._fresh()
-        self._until_ms[_hash(value)] = now_ms + TICKET_MS
+        self._issued[_hash(value)] = now_ms + TICKET_MS, token
         return value
 
-    def redeem(self, value: str, now_ms: int) -> bool:
-        """Whether it lets in; it never does again."""
-        return self._until_ms.pop(_hash(value), 0) > now_ms
+    def redeem(self, value: str, now_ms: int) -> str | None:
+        """The token that it stands for, where it lets in; it never does again."""
+        until_ms, token = self._issued.pop(_hash(value), (0, ""))
+        return token if until_ms > now_ms else None
 
 
 class WrongTries:

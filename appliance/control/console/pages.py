@@ -81,7 +81,7 @@ def form(words: str = "", status: int = 401, retry_after_s: int = 0) -> web.Resp
         '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>\n'
         '<button type="submit">Open the console</button>\n</form>\n'
         "<p><br>The admin's lies in <code>admin.token</code> in the data folder. "
-        "<code>sternpost run</code> prints a link that needs none.</p>\n</main>"
+        "<code>sternpost console</code> prints a link that needs none.</p>\n</main>"
     )
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
     return _reply(_PAGE.format(head="", attributes="", body=body), status, headers)

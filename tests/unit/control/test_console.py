@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -115,6 +116,16 @@ async def test_the_token_opens_a_session_by_a_cookie_that_no_script_reads(tmp_pa
                 assert reply.status == 200 and await reply.read(), name
         async with http.get("/console/static/..%2fserver.py") as reply:
             assert reply.status == 404
+
+
+async def test_a_new_link_is_made_for_who_has_a_token(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (room, _), browser(room) as http:
+        await signed_in(room, http)
+        for headers in ({}, {"Origin": room.url}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}):
+            async with http.post("/console/link", headers=headers) as reply:
+                assert reply.status == 401, "a cookie makes no links"
+        async with http.post("/console/link", headers={"Authorization": f"Bearer {room.token}"}) as reply:
+            assert reply.status == 200 and (await reply.json())["valid_s"] == 600
 
 
 async def test_signing_out_ends_session_and_windows(tmp_path: Path) -> None:
@@ -240,6 +251,12 @@ async def test_a_window_has_the_role_of_the_token_that_opened_it(tmp_path: Path)
         form = {"token": "a token that only looks"}
         async with http.post("/console/login", data=form, headers={"Origin": room.url}) as reply:
             assert reply.status == 200
+        bearer = {"Authorization": "Bearer a token that only looks"}
+        async with http.post("/console/link", headers=bearer) as reply:
+            made = (await reply.json())["url"]
+        http.cookie_jar.clear()
+        async with http.get(made) as reply:
+            assert reply.status == 200
         websocket = await window(room, http)
         (pid,) = pids(told)
         assert json.loads((told / f"{pid}.json").read_text())["token"] == ["a token that only looks\n"] * 2
@@ -317,11 +334,37 @@ async def test_a_console_opens_pages_and_no_scripts(tmp_path: Path) -> None:
         await websocket.close()
 
 
+@pytest.mark.parametrize(
+    "text", ["", "%00", "%ff%fe", "%ed%a0%80", "é" * 9000, "'\"><script>", "a&a=" * 2000, "%", "\u202e", "{}", "-1"]
+)
+async def test_nothing_that_a_stranger_sends_is_a_fault(tmp_path: Path, text: str) -> None:
+    async with opened(tmp_path) as (room, told), browser(room) as http:
+        origin = {"Origin": room.url}
+        raw = quote(text, safe="%&=")[:3500]
+        cookie = {"Cookie": f"sternpost_console_{room.url.rpartition(':')[2]}={quote(text)[:3000]}"}
+        async with http.get(URL(f"{room.url}/console?ticket={raw}", encoded=True)) as reply:
+            assert reply.status == 401 and "<script>" not in await reply.text()
+        async with http.post("/console/login", data=f"token={text}".encode(), headers=origin) as reply:
+            assert reply.status == 401
+        async with http.get(
+            URL(f"{room.url}/console/ws?width={raw}&height={raw}", encoded=True), headers=origin
+        ) as reply:
+            assert reply.status == 401
+        for path in ("/console", "/console/download/x"):
+            async with http.get(path, headers=cookie) as reply:
+                assert reply.status == 401
+        async with http.get(URL(f"{room.url}/console/static/{raw.replace('&', '')}x", encoded=True)) as reply:
+            assert reply.status == 404
+        assert pids(told) == []
+
+
 async def test_none_where_none_is_wanted(tmp_path: Path) -> None:
     async with opened(tmp_path, console_windows_max=0) as (room, _), browser(room) as http:
         assert room.control.console.link() == ""
         async with http.get("/console") as reply:
             assert reply.status == 404
+        async with http.post("/console/link", headers={"Authorization": f"Bearer {room.token}"}) as reply:
+            assert reply.status == 409
 
 
 @pytest.mark.parametrize("key", ["x", "s"])

@@ -51,17 +51,17 @@ def test_sessions_are_bounded_and_the_longest_idle_goes_first() -> None:
 
 def test_a_ticket_lets_in_once_and_for_ten_minutes() -> None:
     tickets = Tickets(numbered())
-    first, second = tickets.issue(0), tickets.issue(0)
-    assert not tickets.redeem("value9", 0)
-    assert tickets.redeem(first, gate.TICKET_MS - 1)
-    assert not tickets.redeem(first, gate.TICKET_MS - 1)
-    assert not tickets.redeem(second, gate.TICKET_MS)
+    first, second = tickets.issue("one", 0), tickets.issue("two", 0)
+    assert tickets.redeem("value9", 0) is None
+    assert tickets.redeem(first, gate.TICKET_MS - 1) == "one"
+    assert tickets.redeem(first, gate.TICKET_MS - 1) is None
+    assert tickets.redeem(second, gate.TICKET_MS) is None
 
 
 def test_tickets_are_bounded() -> None:
     tickets = Tickets(numbered())
-    values = [tickets.issue(0) for _ in range(gate.TICKETS_MAX + 1)]
-    assert [tickets.redeem(value, 1) for value in values] == [False] + [True] * gate.TICKETS_MAX
+    values = [tickets.issue("t", 0) for _ in range(gate.TICKETS_MAX + 1)]
+    assert [tickets.redeem(value, 1) for value in values] == [None] + ["t"] * gate.TICKETS_MAX
 
 
 def test_wrong_tries_make_one_address_wait_for_a_while() -> None:
