@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import DestinationConfig
-from appliance.core.event import Event, Record, unpack_event
+from appliance.core.event import Event, Record
 from appliance.core.job import DestinationState
 from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
@@ -20,7 +20,7 @@ from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
 from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
-from appliance.deliver.ledger import Ledger
+from appliance.deliver.ledger import Ledger, stored_job
 from appliance.deliver.order import Order
 from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
@@ -305,23 +305,7 @@ class Worker:
     def _stored_jobs(self, lane: Lane) -> list[Job]:
         rows = [row for member in lane.members for row in self._log.held_jobs(self.stream.key, member, LOAD_JOBS)]
         rows.sort(key=lambda row: (row.sequence, row.part))
-        jobs = []
-        for row in rows[:LOAD_JOBS]:
-            event = unpack_event(row.event)
-            jobs.append(
-                Job(
-                    row.lane,
-                    row.sequence,
-                    row.part,
-                    event,
-                    len(event.json),
-                    stored=True,
-                    attempts=row.attempts,
-                    first_failed_ms=row.first_failed_ms,
-                    error=row.error,
-                )
-            )
-        return jobs
+        return [stored_job(row) for row in rows[:LOAD_JOBS]]
 
     def _save(self, transaction: Transaction, progress: Progress) -> None:
         breaker, progress.start = self.order.breaker, self._began

@@ -15,6 +15,7 @@ import pytest
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
 from tests.support.wire import Wire
+from tests.unit.wal.tools import spoil_block
 
 MakeAppliance = Callable[..., Appliance]
 MakeSink = Callable[..., Sink]
@@ -302,19 +303,12 @@ def test_the_log_from_the_shell_online_offline_and_damaged(make_appliance: MakeA
     assert after == before
 
     data = appliance.data / "wal" / "data.mdb"
-    content = bytearray(data.read_bytes())
-    at = content.find(b"SPB1")
-    first = bytes(content[at + 24 : at + 40])  # LMDB keeps stale copies of pages: damage every copy of this block
-    while at >= 0:
-        if content[at + 24 : at + 40] == first:
-            content[at + 100 : at + 108] = bytes(8)
-        at = content.find(b"SPB1", at + 4)
-    data.write_bytes(content)
+    spoil_block(appliance.data / "wal", 1)
     damaged = appliance.sternpost("wal", "verify")
     assert damaged.returncode == 5 and "checksum" in damaged.stdout
     dumped = appliance.sternpost("wal", "dump")
     assert dumped.returncode == 5 and dumped.stdout.count('{"damaged"') == 1 and len(dumped.stdout.splitlines()) > 250
-    data.write_bytes(content[: 10 * 4096])
+    data.write_bytes(data.read_bytes()[: 10 * 4096])
     assert appliance.sternpost("wal", "verify").returncode == 5
     assert appliance.sternpost("wal", "stats").returncode == 5
     nothing = make_appliance()
