@@ -81,7 +81,7 @@ $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 
 .PHONY: system-packages bench-packages
 system-packages:
-	@packaging/debian-packages node=nodejs npm=npm chromium=chromium mkfs.ext4=e2fsprogs faketime=faketime curl=curl
+	@packaging/debian-packages node=nodejs npm=npm chromium=chromium mkfs.ext4=e2fsprogs faketime=faketime curl=curl tmux=tmux
 
 bench-packages:
 	@packaging/debian-packages nginx=nginx-light wrk=wrk
