@@ -28,6 +28,7 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
     "dead": endurance.dead,
     "overview": operations.overview,
     "tail": operations.tail,
+    "console": operations.console,
 }
 
 

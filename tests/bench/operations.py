@@ -27,7 +27,7 @@ from tests.bench.corpus import Corpus
 from tests.bench.figures import Figure, at_most, reported
 from tests.bench.measure import Cpu
 from tests.bench.stand import Bench, percentile, wait_until
-from tests.support.appliance import ROOT, Appliance
+from tests.support.appliance import ROOT, WRITE_KEY, Appliance
 
 TAIL_RATE = 20_000
 ROUNDS = 3
@@ -89,11 +89,12 @@ def console(bench: Bench) -> list[Figure]:
         f"files{number:03}": {
             "plugin": "jsonl",
             "folder": str(bench.folder / "console-out" / str(number)),
-            "sources": [],
+            "sources": ["quiet"],
         }
         for number in range(DESTINATIONS)
     }
-    with bench.appliance("console", destinations) as appliance, _console(appliance) as process:
+    sources = {"sources": {"web": {"write_key": WRITE_KEY}, "quiet": {"write_key": "wk_quiet"}}}
+    with bench.appliance("console", destinations, tables=sources) as appliance, _console(appliance) as process:
         time.sleep(bench.seconds(10))
         loading = bench.loading(appliance.url, events=int(50 * bench.seconds(30)), rate=50, connections=4)
         with Cpu(process.pid) as cpu:
