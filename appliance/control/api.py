@@ -151,6 +151,8 @@ class Control:
         app.router.add_get(openapi.PATH, self._openapi)
         for route in ROUTES:
             app.router.add_route(route.method, pattern(route), self._entry(route))
+            if route.role is None:  # probes of balancers and monitors like to ask by HEAD
+                app.router.add_route("HEAD", pattern(route), self._entry(route))
         app.router.add_routes(self.console.routes())
         return app
 

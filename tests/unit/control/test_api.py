@@ -51,6 +51,8 @@ async def test_only_health_ready_and_metrics_need_no_token(tmp_path: Path) -> No
         for path in ("/health", "/ready", "/metrics"):
             async with stranger.get(path) as reply:
                 assert reply.status == 200, path
+            async with stranger.head(path) as reply:
+                assert reply.status == 200 and await reply.read() == b"", path
         routes = [
             ("GET", path)
             for path in (
