@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, commands.md and api.md from the code that declares them; `make docs` runs it.
+"""Writes docs/configuration.md, commands.md, api.md and console.md from the code; `make docs` runs it.
 
 A house test compares the files with what this would write, so they are never behind.
 """
@@ -23,6 +23,8 @@ from appliance.core.config import Config  # noqa: E402
 from appliance.core.secret import Secret  # noqa: E402
 from appliance.deliver.plugin_docs import field_docs  # noqa: E402
 from appliance.deliver.plugins import load_all, shipped_folder  # noqa: E402
+from tui.keys import KEYS, markdown  # noqa: E402
+from tui.keys import PAGES as PAGES_OF_CONSOLE  # noqa: E402
 
 PAGES = ROOT / "docs"
 
@@ -152,6 +154,37 @@ def _type(schema: dict[str, Any]) -> str:
 
 def _plain(words: str) -> str:
     return " ".join(words.split())
+
+
+CONSOLE_HEAD = """\
+# The console
+
+Made by `make docs` from `tui/keys.py`; edit that.
+
+`sternpost tui` looks at the appliance on this machine, `sternpost tui http://host:8081` at another. The token comes
+from `STERNPOST_TOKEN`, from `--token-file`, from the data folder of an appliance on this machine, or from a prompt;
+never from an argument. `--read-only` offers nothing that changes anything. It asks once a second, and nothing while its
+window has no focus. When nobody answers it says how old the figures are, dims them, and comes back by itself.
+
+Every action sends the count that was shown and a key of its own, so that a changed count is asked about again and a
+lost answer does nothing twice.
+
+## Keys
+
+Lower case is reversible. UPPER CASE is irreversible and always asks first, with how many events and people and the
+oldest; a purge asks for the name as well. Who may what depends on the token's role.
+
+"""
+
+CONSOLE_TAIL = """
+Other keys stand in `$XDG_CONFIG_HOME/sternpost/keys.toml` (default `~/.config/sternpost/keys.toml`), by the names of
+actions:
+
+    pause = "space"
+    next_page = "n,ctrl+f"
+
+Names: {names}.
+"""
 
 
 def configuration() -> str:
@@ -300,8 +333,16 @@ def _help(action: argparse.Action) -> str:
     return words % {"default": action.default, "prog": "sternpost", "metavar": action.metavar} if words else choices
 
 
+def console() -> str:
+    """The text of docs/console.md."""
+    pictures = "\n\n".join(f"![{title}](console/{page}.svg)" for page, title in PAGES_OF_CONSOLE.items())
+    names = ", ".join(f"`{name}`" for name in KEYS)
+    return f"{CONSOLE_HEAD}{markdown()}\n{CONSOLE_TAIL.format(names=names)}\n## Screens\n\n{pictures}\n"
+
+
 def main() -> None:
     """Write all pages."""
+    (PAGES / "console.md").write_text(console(), encoding="utf-8")
     (PAGES / "configuration.md").write_text(configuration(), encoding="utf-8")
     (PAGES / "commands.md").write_text(commands(), encoding="utf-8")
     (PAGES / "api.md").write_text(api(), encoding="utf-8")

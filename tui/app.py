@@ -10,7 +10,7 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from tui import keys, wire
-from tui.client import ApiError, Client, Unreachable
+from tui.client import ApiError, Client, Freshness, Unreachable
 from tui.keys import Key
 from tui.look import Palette, colour, look
 from tui.screens.audit import AuditPage
@@ -65,6 +65,7 @@ class Console(App[None]):
         read_only: bool = False,
         keymap: dict[str, str] | None = None,
         theme: str = "",
+        refresh_s: float = REFRESH_S,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,7 +76,9 @@ class Console(App[None]):
         self._known = False
         self._skew_ms = 0
         self._overview_due_s = 0.0
-        self._asking = asyncio.Lock()
+        self.freshness = Freshness()
+        self._refresh_s = refresh_s
+        self._asking, self._ask_again = asyncio.Lock(), False
         for one in THEMES:
             self.register_theme(one)
         self.theme = theme or (PLAIN if self.console.color_system in ("standard", None) else DARK)
@@ -92,7 +95,7 @@ class Console(App[None]):
     async def on_mount(self) -> None:
         self.set_keymap(self._chosen_keys)
         await self.switch_mode("overview")
-        self.set_interval(REFRESH_S, self._tick)
+        self.set_interval(self._refresh_s, self._tick)
 
     async def on_unmount(self) -> None:
         await self.client.close()
@@ -106,34 +109,52 @@ class Console(App[None]):
     def on_app_focus(self) -> None:
         self._tick()
 
+    def on_app_blur(self) -> None:
+        if (page := self._page()) is not None:
+            page.unseen()
+
     def _tick(self) -> None:
         if not self.app_focus:
             return  # Nobody looks, so nothing is asked.
         self._show_status()
-        if self.client.freshness.may_try(self._monotonic_s()) and self._page() is not None:
+        if self.freshness.may_try(self._monotonic_s()) and self._page() is not None:
             self.run_worker(self._ask(), group="ask", exit_on_error=True)
 
+    @property
+    def asking(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._asking.locked()
+
     async def _ask(self) -> None:
-        """Ask for what the present screen shows; one question at a time."""
+        """Ask for what the present screen shows; one question at a time, and once more where one came in between."""
         if self._asking.locked():
+            self._ask_again = True
             return
         async with self._asking:
-            page = self._page()
-            if page is None:
-                return
-            try:
-                await self._ask_header(page)
-                await page.fetch()
-            except ApiError as error:
-                if error.status == 401:
-                    self.client.freshness.failed(self._monotonic_s(), "the token is not accepted")
-                page.trouble(" ".join(error.words().split("\n")))
-            except Unreachable as error:
-                self.client.freshness.failed(self._monotonic_s(), str(error))
+            self._ask_again = True
+            while self._ask_again and self.freshness.may_try(self._monotonic_s()):
+                self._ask_again, page = False, self._page()
+                if page is None:
+                    return
+                await self._ask_for(page)
+
+    async def _ask_for(self, page: Page) -> None:
+        try:
+            await self._ask_header(page)
+            await page.fetch()
+        except ApiError as error:
+            if error.status == 401:
+                self.freshness.failed(self._monotonic_s(), "the token is not accepted")
             else:
-                self.client.freshness.answered(self._monotonic_s())
-                page.trouble("")
-            self._show_status()
+                self.freshness.answered(self._monotonic_s())
+            page.trouble(" ".join(error.words().split("\n")))
+        except Unreachable as error:
+            self.freshness.failed(self._monotonic_s(), str(error))
+            self._known = False  # Whoever answers next may be another version, with other rights.
+        else:
+            self.freshness.answered(self._monotonic_s())
+            page.trouble("")
+        self._show_status()
 
     async def _ask_header(self, page: Page) -> None:
         if not self._known:
@@ -152,7 +173,7 @@ class Console(App[None]):
                 self._skew_ms = self.overview.now_ms - self._wall_ms()
 
     def _page(self) -> Page | None:
-        return self.screen if isinstance(self.screen, Page) and self.screen.is_mounted else None
+        return self.screen if isinstance(self.screen, Page) and self.screen.composed else None
 
     # The status line -------------------------------------------------------------------------------------------
 
@@ -161,12 +182,12 @@ class Console(App[None]):
         if page is None:
             return
         now_s = self._monotonic_s()
-        stale = self.client.freshness.stale(now_s)
-        page.set_class(stale and self._known, "-stale")
+        stale = self.freshness.stale(now_s)
+        page.set_class(stale and self.overview.now_ms > 0, "-stale")
         page.query_one("#status", Line).put(self._status(now_s, stale))
 
     def _status(self, now_s: float, stale: bool) -> Text:
-        palette, freshness = self.palette, self.client.freshness
+        palette, freshness = self.palette, self.freshness
         shown = Text(no_wrap=True, overflow="ellipsis")
         name = self.overview.appliance or self.whoami.appliance or self.client.url
         shown.append(f" {inert(name, 40)}", "bold")

@@ -2,7 +2,6 @@
 
 import random
 import ssl
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -112,7 +111,6 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}", "X-Sternpost-User": "console"}
         self._tls = _trusting(certificate)
         self._session: aiohttp.ClientSession | None = None
-        self.freshness = Freshness()
 
     async def close(self) -> None:
         """End all connections."""
@@ -179,12 +177,8 @@ class Client:
             ) as reply:
                 await _check(reply)
                 answer = await reply.read()
-        except ApiError:
-            self.freshness.answered(time.monotonic())
-            raise
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(_why(error)) from None
-        self.freshness.answered(time.monotonic())
         return answer
 
     def _address(self, path: str) -> URL:

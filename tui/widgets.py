@@ -43,8 +43,8 @@ class Rows(DataTable[Text]):
         columns: all that there are; which of them are shown depends on the width.
     """
 
-    def __init__(self, columns: Sequence[Column], *, id: str, cursor: bool = True) -> None:
-        super().__init__(id=id, cursor_type="row" if cursor else "none", cell_padding=0, zebra_stripes=False)
+    def __init__(self, columns: Sequence[Column], *, id: str) -> None:
+        super().__init__(id=id, cursor_type="row", cell_padding=0, cursor_foreground_priority="renderable")
         self._all: tuple[Column, ...] = tuple(columns)
         self._shown: tuple[Column, ...] = ()
         self._rows: list[Row] = []

@@ -92,6 +92,7 @@ class FakeApi:
     """Data that tests may change, actions that they may look at. `fault` answers every request with that status."""
 
     def __init__(self) -> None:
+        self.seconds = 0
         self.acted: list[Acted] = []
         self.asked: list[str] = []
         self.role, self.payloads = "admin", True
@@ -118,6 +119,13 @@ class FakeApi:
                           {"id": 2, "when_ms": NOW_MS - 1_000, "level": "info", "logger": "control",
                            "event": "reloaded", "fields": {}}]  # fmt: skip
 
+    def pass_a_second(self) -> None:
+        """Time goes on by a second, and counters with it, faster and slower by turns."""
+        self.seconds += 1
+        more = 1_000 + 400 * (self.seconds % 5)
+        self.sources[0]["accepted_total"] += more
+        self.destinations[0]["delivered_total"] += more - 200 * (self.seconds % 3)
+
     # Serving ---------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -126,7 +134,6 @@ class FakeApi:
         app = web.Application(middlewares=[self._guard])
         for path, answer in self._resources().items():
             app.router.add_get(path, answer)
-        app.router.add_post("/{path:.*}", self._act)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -143,7 +150,12 @@ class FakeApi:
             return _refused(401, "unauthorized", "the token is wrong")
         if self.fault:
             return _refused(self.fault, "internal", f"a fault for the test {HOSTILE}")
-        reply: web.StreamResponse = await handler(request)
+        if request.method == "POST":
+            return await self._act(request)
+        try:
+            reply: web.StreamResponse = await handler(request)
+        except web.HTTPNotFound:
+            return _refused(404, "not_found", "there is no such resource")
         return reply
 
     def _resources(self) -> dict[str, Any]:
@@ -177,14 +189,14 @@ class FakeApi:
             "log_id": "5f0c2a", "state": "running", "fill": 0.42, "bytes": 902_000_000, "bytes_max": 2_147_483_648,
             "file_bytes": 1_000_000_000, "first_sequence": 1, "last_sequence": 812_345, "oldest_ms": 51 * HOUR_MS,
             "blocks": 9_211, "block_bytes": 880_000_000, "retention_s": 259_200.0, "dedup_ids": 200_000, "held": pile,
-            "dead": {**pile, "count": len(self.letters)}, "refused": {**pile, "count": 44}, "events_total": 812_345,
+            "dead": {**pile, "count": len(self.letters)}, "refused": {**pile, "count": 44}, "events_total": self.sources[0]["accepted_total"],
             "event_bytes_total": 1, "stored_bytes_total": 1, "duplicates_total": 12, "commits_total": 9_211,
             "commit_p50_ms": 0.8, "commit_p99_ms": 4.1, "queue_bytes": 20_480, "queue_bytes_max": 67_108_864,
             "dead_evicted_total": 0, "refused_evicted_total": 0, "events_dropped_total": 0, "ballast": True,
             "quarantined": "", "full_in_s": 280_000.0, "a_field_of_tomorrow": 1,
         }  # fmt: skip
         return {
-            "version": "0.1.0", "pid": 1, "started_ms": NOW_MS - 77 * HOUR_MS, "now_ms": NOW_MS,
+            "version": "0.1.0", "pid": 1, "started_ms": NOW_MS - 77 * HOUR_MS, "now_ms": NOW_MS + self.seconds * 1_000,
             "config_file": "/etc/sternpost/sternpost.toml", "data": "/var/lib/sternpost",
             "collect_url": "http://127.0.0.1:8080", "health": "degraded", "sick": ["crm: open, HTTP 503"],
             "sources": self.sources, "log": log, "destinations": self.destinations, "replays": self.replays,

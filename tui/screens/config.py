@@ -65,9 +65,8 @@ class ConfigPage(Page):
         found = self._matching()
         shown = found[self._after : self._after + ROWS_MAX]
         self.table().put([Row(one.key, self._cells(one)) for one in shown])
-        line = Text(
-            f" {text.inert(self._settings.file) or 'no file: defaults'}", "bold", no_wrap=True, overflow="ellipsis"
-        )
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f" {text.inert(self._settings.file) or 'no file: defaults'}", "bold")
         line.append(f"  {len(found):,} of {text.counted(len(self._settings.settings), 'key')}", self.palette.muted)
         if self.filter_text:
             line.append(f"  filter: {text.inert(self.filter_text, 60)}", self.palette.accent)

@@ -56,8 +56,9 @@ class Confirm(ModalScreen[bool]):
             rows.append(("People", f"{stake.people:,}"))
         if stake.oldest_ms:
             rows.append(("Oldest", f"{moment(stake.oldest_ms)}, {age(self._now_ms - stake.oldest_ms)} ago"))
+        width = max(14, *(len(label) + 2 for label, _ in rows))
         for label, value in rows:
-            shown.append(f"{label:<14}", "dim")
+            shown.append(label.ljust(width), "dim")
             shown.append(f"{value}\n", "bold")
         shown.rstrip()
         return shown

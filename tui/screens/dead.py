@@ -23,7 +23,7 @@ COUNT_AGAIN_S = 10
 MARKED_MAX = 1_000
 COLUMNS = (
     Column("mark", "", 1),
-    Column("when", "Dead since", 10),
+    Column("when", "Dead since", 11),
     Column("destination", "Destination", 11, grow=1),
     Column("code", "Code", 5, right=True),
     Column("type", "Type", 9, from_width=100),
@@ -113,7 +113,8 @@ class DeadPage(Page):
 
     def _say_what(self, now_ms: int) -> None:
         count = self._count
-        shown = Text(f" {text.counted(count.count, 'dead letter')}", "bold", no_wrap=True, overflow="ellipsis")
+        shown = Text(no_wrap=True, overflow="ellipsis")
+        shown.append(f" {text.counted(count.count, 'dead letter')}", "bold")
         if count.count:
             people = text.counted(count.people, "person", "people")
             shown.append(f"  of {people}, oldest {text.ago(count.oldest_ms, now_ms)}", self.palette.muted)

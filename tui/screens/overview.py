@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Grid
 from textual.widgets import DataTable
@@ -14,7 +14,7 @@ from tui.client import segment
 from tui.look import colour, look, state_text
 from tui.screens.page import Page, bindings_of
 from tui.series import Many, Series
-from tui.widgets import Column, Line, Pane, Row, Rows
+from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
 WINDOW_S = 300.0
 DESTINATION_COLUMNS = (
@@ -63,7 +63,6 @@ class OverviewPage(Page):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.table("sources").display = False
         for name in self._PANELS:
             self.query_one(f"#panel-{name}").can_focus = False
 
@@ -100,7 +99,7 @@ class OverviewPage(Page):
             pane = self.query_one(f"#panel-{name}", Pane)
             width = max(8, pane.content_size.width)
             bars = text.spark(list(self._totals[name].rates), width)
-            pane.put(Text("\n").join([*lines, Text(bars, style=self.desk.current_theme.primary)]))
+            pane.put(Text("\n").join([*lines, Text(bars, style=self.palette.accent)]))
 
     def _figures(self, *pairs: tuple[str, str, str]) -> Text:
         """Figure, words beside it and the figure's colour, in one line."""
@@ -123,7 +122,7 @@ class OverviewPage(Page):
         full = "not filling" if log.full_in_s is None else f"full in {text.age(log.full_in_s * 1000)}"
         if log.state != "running":
             full, ill = text.inert(log.state, 20), self.palette.error
-        return [self._figures((f"{log.fill * 100:.0f} %", "of the budget", ill), (full, "", ill))]
+        return [self._figures((f"{log.fill * 100:.0f} %", "of budget", ill), (full, "", ill))]
 
     def _process(self, shown: wire.Overview) -> list[Text]:
         behind = max((one.lag_events for one in shown.destinations if one.state != "parked"), default=0)
@@ -190,8 +189,10 @@ class OverviewPage(Page):
         """The last line: what is ill in words, or the whole error of the row under the cursor."""
         overview, name = self.desk.overview, self.table("destinations").current
         chosen = next((one for one in overview.destinations if one.name == name), None)
-        if self.table("destinations").display and chosen is not None and chosen.last_error:
+        if not self.has_class("-sources") and chosen is not None and chosen.last_error:
             words = f"{text.inert(chosen.name)}: {text.inert(chosen.last_error)}"
+        elif len(overview.destinations) > ROWS_MAX:
+            words = f"the {ROWS_MAX} most ill of {len(overview.destinations):,} destinations; 3 pages through all"
         elif overview.sick:
             words = text.inert("; ".join(overview.sick))
         else:
@@ -206,13 +207,23 @@ class OverviewPage(Page):
 
     def action_swap(self) -> None:
         """Destinations or sources."""
-        to, of = self.table("destinations"), self.table("sources")
-        to.display, of.display = of.display, to.display
-        (to if to.display else of).focus()
+        name = "destinations" if self.has_class("-sources") else "sources"
+        self.set_class(name == "sources", "-sources")
+        self.table(name).focus()
+
+    @on(events.DescendantFocus)
+    def _focused(self, event: events.DescendantFocus) -> None:
+        """Where both have room, the mouse chooses the table as well."""
+        if isinstance(event.widget, Rows):
+            self.set_class(event.widget.id == "sources", "-sources")
+            self._say_about()
 
     def _chosen(self) -> tuple[str, str]:
-        kind = "destinations" if self.table("destinations").display else "sources"
+        kind = "sources" if self.has_class("-sources") else "destinations"
         return kind, self.table(kind).current
+
+    def _leave_filter(self) -> None:
+        self.table(self._chosen()[0]).focus()
 
     def action_pause(self) -> None:
         """Pause the destination or source under the cursor."""

@@ -38,6 +38,8 @@ class Page(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.filter_text = ""
+        self.composed = False
+        """Whether all of it is there to be painted on."""
 
     @property
     def desk(self) -> "Console":
@@ -66,6 +68,7 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#filter", Input).display = False
+        self.composed = True
         self.trouble("")
         if self.main:
             self.query_one(f"#{self.main}").focus()
@@ -78,6 +81,9 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.desk.refresh_soon()
+
+    def unseen(self) -> None:
+        """Nobody looks any more, until the next `fetch`."""
 
     def table(self, name: str = "") -> Rows:
         """One of this screen's tables."""
@@ -130,6 +136,16 @@ class Page(Screen[None]):
 
     def filtered(self) -> None:
         """The filter has changed; what pages there are begin anew."""
+
+    # Pages -----------------------------------------------------------------------------------------------------
+
+    def action_next_page(self) -> None:
+        """Screens whose list has pages do more."""
+        self.desk.say("all that there is stands here")
+
+    def action_first_page(self) -> None:
+        """As `action_next_page`."""
+        self.desk.say("all that there is stands here")
 
     # Doing -----------------------------------------------------------------------------------------------------
 

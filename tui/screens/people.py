@@ -95,7 +95,8 @@ class PeoplePage(Page):
             self.query_one("#what", Line).put(self.dim(" press / and give any id of a person"))
             return
         people = text.counted(len(self._found), "person", "people")
-        shown = Text(f" {people}", "bold", no_wrap=True, overflow="ellipsis")
+        shown = Text(no_wrap=True, overflow="ellipsis")
+        shown.append(f" {people}", "bold")
         shown.append(f" with {text.inert(self._asked, 80)}", self.palette.muted)
         scanned = max((one.scanned_events for one in self._found), default=0)
         if scanned:

@@ -65,15 +65,16 @@ class TailPage(Page):
         self._paint()
 
     def on_screen_suspend(self) -> None:
-        self._end_stream()
+        self.unseen()
+
+    def unseen(self) -> None:
+        """A tail that nobody sees ends."""
+        self.workers.cancel_group(self, "stream")
 
     # The stream ------------------------------------------------------------------------------------------------
 
     def _stream(self) -> None:
         self.run_worker(self._watch(self.point, self.filter_text), group="stream", exclusive=True)
-
-    def _end_stream(self) -> None:
-        self.workers.cancel_group(self, "stream")
 
     async def _watch(self, point: str, query: str) -> None:
         """Until the other side ends it; the next second begins anew, or later where it fails again and again."""
@@ -82,8 +83,6 @@ class TailPage(Page):
             self._trouble = ""
             async for frame in self.desk.client.frames("/v1/tail", point=point, query=query, payload=payload):
                 self._take(frame.name, frame.data)
-                if not self.desk.app_focus:
-                    return  # Nobody looks; the first second with focus begins anew.
         except ApiError as error:
             self._trouble = " ".join(error.words().split("\n"))
             await asyncio.sleep(5.0)
