@@ -40,7 +40,7 @@ format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(INSTALLED)  ## write docs/configuration.md and docs/commands.md anew from the code
+docs: $(INSTALLED)  ## write docs/configuration.md, docs/commands.md and docs/api.md anew from the code
 	$(BIN)/python docs/generate.py
 
 crash: $(INSTALLED)  ## kill -9 under load, 500 times
@@ -81,7 +81,7 @@ $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 
 .PHONY: system-packages bench-packages
 system-packages:
-	@packaging/debian-packages node=nodejs npm=npm chromium=chromium mkfs.ext4=e2fsprogs faketime=faketime curl=curl
+	@packaging/debian-packages node=nodejs npm=npm chromium=chromium mkfs.ext4=e2fsprogs faketime=faketime curl=curl tmux=tmux
 
 bench-packages:
 	@packaging/debian-packages nginx=nginx-light wrk=wrk

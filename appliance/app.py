@@ -13,19 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from appliance.collect.collector import Collector
 from appliance.control.api import Control
-from appliance.core import logs, memory, settings
+from appliance.core import logs, memory, settings, write_keys
 from appliance.core.clock import SystemClock
 from appliance.core.config import Config, SourceConfig
-from appliance.core.errors import ConfigError, LogFailed
+from appliance.core.errors import ConfigError, Fault, LogFailed
 from appliance.core.listen import holder_of
 from appliance.core.metrics import Metrics
 from appliance.core.settings import Loaded
-from appliance.deliver.bind import Shelf, bind
+from appliance.core.write_keys import Kept
+from appliance.deliver.bind import Shelf, bind, known_options_faults
 from appliance.deliver.dispatcher import Bound, Dispatcher
+from appliance.deliver.plugins import Plugin
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver
 from appliance.wal.log import Log
@@ -69,7 +72,15 @@ class App:
             )
         self._pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max)
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
-        self._collector = Collector(self._log, self.config, self._clock, self._metrics, self._health, self._readiness)
+        self._collector = Collector(
+            self._log,
+            self.config,
+            self._clock,
+            self._metrics,
+            self._health,
+            self._readiness,
+            data / "paused-sources.json",
+        )
         self._control = Control(
             log=self._log,
             dispatcher=self._dispatcher,
@@ -97,6 +108,10 @@ class App:
         """
         uvloop.run(self._run(on_ready))
         return self._exit_code
+
+    def console_link(self) -> str:
+        """An address that opens the console in one browser, once, within ten minutes; "" where it cannot be."""
+        return self._control.console.link()
 
     async def _run(self, on_ready: Ready | None) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -175,9 +190,12 @@ class App:
         bound, faults = self._bind(loaded)
         changes = _needs_restart(self.config, loaded.config)
         changes += _changed_sources(self.config.sources, loaded.config.sources)
+        if self.config.control.tokens != loaded.config.control.tokens:
+            changes.append("tokens of the admin API changed")
         self._loaded, self._bound, self._plugin_faults = loaded, bound, faults
         logs.setup(loaded.config.logs.level, loaded.config.logs.format)
         self._collector.apply(loaded.config)
+        self._control.apply(loaded.config.control)
         changes += await self._dispatcher.apply(loaded.config, bound)
         await self._start_listeners()
         _LOG.info("reloaded", changes="; ".join(changes) or "none")
@@ -196,8 +214,11 @@ class App:
 
     def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], list[str]]:
         self._shelf.look(loaded.config.plugins.folders)
-        base = Path() if self._config_path is None else self._config_path.parent
-        return bind(self._shelf, loaded, base)
+        return bind(self._shelf, loaded, self._base())
+
+    def _base(self) -> Path:
+        """Where relative paths of the configuration start."""
+        return Path() if self._config_path is None else self._config_path.parent
 
     # What the admin API asks of the process ------------------------------------------------------------------
 
@@ -208,6 +229,47 @@ class App:
     def configured(self) -> Mapping[str, str]:
         """Configured destination -> its plug-in."""
         return {name: destination.plugin for name, destination in self.config.destinations.items()}
+
+    def loaded(self) -> Loaded:
+        """The configuration in force, and where its keys stand."""
+        return self._loaded
+
+    def plugins(self) -> Mapping[str, Plugin]:
+        """Plug-ins that destinations use, by name."""
+        return {one.config.plugin: one.plugin for one in list(self._bound.values())}
+
+    def examined(self) -> tuple[Loaded | None, Sequence[Fault]]:
+        """The configuration file as it is now, and what is wrong with it; blocking. Executes no plug-in."""
+        try:
+            if self._config_path is not None and (found := settings.examine(self._config_path))[1]:
+                return found
+            loaded = settings.load_or_default(self._config_path, self.data)
+        except ConfigError as error:
+            return None, error.faults
+        return loaded, known_options_faults(self.plugins(), loaded, self._base())
+
+    async def rotate_key(self, name: str) -> Kept:
+        """Give a source whose key we made another one; the old one holds for a day.
+
+        Raises:
+            KeyError: no such source.
+            ValueError: its key is not ours to change.
+            ConfigError: the new one cannot be kept; nothing has changed.
+        """
+        async with self._reloading:
+            if name not in self.config.sources:
+                raise KeyError(name)
+            if not self._loaded.generated:
+                line = self._loaded.line_of(("sources", name, "write_key"))
+                raise ValueError(
+                    f"the write key of {name} stands in {self.config_file}:{line}; nothing has changed. Put the new "
+                    "key there, the old one into previous_write_key, and re-load"
+                )
+            keys = await asyncio.to_thread(write_keys.rotated, self.data, self._clock.wall_ms())
+            sources = {**self.config.sources, name: settings.generated_source(keys)}
+            self._loaded.config = msgspec.structs.replace(self.config, sources=sources)
+            self._collector.apply(self.config)
+            return keys
 
     def faults(self) -> Sequence[str]:
         """Parts that did not start, in words; any thread."""
@@ -241,6 +303,7 @@ def _not_listening(part: str, address: str, error: OSError) -> str:
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     tables = ("collect", "control", "wal", "outbound")
+    new = msgspec.structs.replace(new, control=msgspec.structs.replace(new.control, tokens=old.control.tokens))
     changed = [name for name in tables if getattr(old, name) != getattr(new, name)]
     return [f"[{name}] changed; it takes effect at the next start" for name in changed]
 

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, docs/commands.md and docs/console.md from the code; `make docs` runs it.
+"""Writes configuration.md, commands.md, api.md and console.md from the code that declares them; `make docs` runs it.
 
 A house test compares the files with what this would write, so they are never behind.
 """
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from appliance.cli import frame  # noqa: E402  # the root comes first
+from appliance.control import openapi  # noqa: E402
 from appliance.core import config as declared  # noqa: E402
 from appliance.core.config import Config  # noqa: E402
 from appliance.core.secret import Secret  # noqa: E402
@@ -89,6 +90,101 @@ actions:
 Names: {names}.
 """
 
+API_HEAD = """\
+# The admin API
+
+Made by `make docs` from `appliance/control/routes.py`; edit that. The running process serves the same as an OpenAPI 3.1
+document at `/openapi.json`, without a token.
+
+It listens on `[control] listen`, loopback by default. Every request but those marked sends
+`Authorization: Bearer TOKEN`.
+
+| token | role | payloads |
+|---|---|---|
+| in `DATA/admin.token` (mode 0600) | admin | yes |
+| `[control.tokens.NAME]` | as configured; `viewer` by default | as configured; no by default |
+
+A **viewer** looks. An **operator** also pauses, resumes, drains, requeues, replays and tests. An **admin** also
+deletes, forgets, re-loads, edits dead letters, and sees and rotates write keys. The right to see **payloads** is apart
+from that: without it, `payload` and `original` are null, samples and refused bodies are empty, a filter with a word
+that is looked for in payloads is refused, and what is nothing but payloads answers 403.
+
+- **Errors** are `{"error": {"code", "message", "next"}}`: one word for programs, what happened and what was kept, what
+  to do about it.
+- **Actions** take a header `Idempotency-Key`, 1 to 128 printable ASCII characters, new for each action. The same
+  request with the same key and token again gets the first answer again, with `Idempotency-Replayed: true`, and nothing
+  is done twice; a repeat while the first still runs waits for it. The same key with another request answers 409
+  `key_reused`. The last 1,000 answers are kept for 24 h, in memory: after a restart, the expected count still guards.
+- **What destroys or moves something** needs both that key and `expect`, the count that you were shown. Where it is
+  another by now, nothing is done and the answer is 409 `changed` with the present count.
+- Times ending in `_ms` are milliseconds since 1970, unless they are called an age.
+- **`/v1/tail`** sends frames named after the point, and two others: `sampled` (`one_in`, `events_left_out`) where more
+  came than can be shown, and `missed` (`events`) where the reader is too slow. A filter is asked after sampling.
+
+"""
+
+
+def api() -> str:
+    """The text of docs/api.md."""
+    document = msgspec.json.decode(openapi.document("any"))
+    parts = [API_HEAD, "## Routes\n"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts += _operation(f"{method.upper()} {path}", operation)
+    parts.append("## Bodies\n")
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        parts += [f"### {name}\n", f"{_plain(schema.get('description', ''))}\n".lstrip("\n")]
+        parts.append(_field_table(schema))
+    return "\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def _operation(title: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"### `{title}`\n"
+    yield f"{operation['summary']} {operation['description']}\n"
+    lines = []
+    for one in operation["parameters"]:
+        if one["in"] != "path":
+            kind = "header" if one["in"] == "header" else "query"
+            choices = ", ".join(f"`{choice}`" for choice in one["schema"].get("enum", ()))
+            required = ", required" if one["required"] else ""
+            words = one["description"] + (f": {choices}" if choices else "")
+            lines.append(f"- {kind} `{one['name']}`{required}: {words}")
+    if body := operation.get("requestBody"):
+        lines.append(f"- body: {_content(body)}")
+    reply = operation["responses"]["200"]
+    others = ", ".join(status for status in operation["responses"] if status != "200")
+    lines.append(f"- answers {_content(reply)}; or {others}")
+    yield "\n".join(lines) + "\n"
+
+
+def _content(body: dict[str, Any]) -> str:
+    ((kind, content),) = body["content"].items()
+    return _type(content["schema"]) if "$ref" in content["schema"] else f"`{kind}`"
+
+
+def _field_table(schema: dict[str, Any]) -> str:
+    lines = ["| field | type | |", "|---|---|---|"]
+    for name, field in schema.get("properties", {}).items():
+        lines.append(f"| `{name}` | {_type(field)} | {field.get('description', '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f'`"{choice}"`' for choice in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}" if schema.get("items") else "list"
+    return str(schema.get("type", "any JSON"))
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.split())
+
 
 def configuration() -> str:
     """The text of docs/configuration.md."""
@@ -158,7 +254,7 @@ def _words(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         inner, *_ = get_args(annotation)
         named = {"bytes": "size", "seconds": "duration", "address": "host:port", "network": "network (CIDR)",
-                 "origin": "origin", "url": "URL", "endpoint": "URL", "start": "start"}  # fmt: skip
+                 "origin": "origin", "url": "URL", "endpoint": "URL", "start": "start", "moment": "time"}  # fmt: skip
         return named.get(_unit(annotation)) or _words(inner)
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(_words(part) for part in get_args(annotation) if part is not NoneType)
@@ -244,10 +340,11 @@ def console() -> str:
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write all pages."""
     (PAGES / "console.md").write_text(console(), encoding="utf-8")
     (PAGES / "configuration.md").write_text(configuration(), encoding="utf-8")
     (PAGES / "commands.md").write_text(commands(), encoding="utf-8")
+    (PAGES / "api.md").write_text(api(), encoding="utf-8")
 
 
 if __name__ == "__main__":

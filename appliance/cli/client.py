@@ -5,6 +5,7 @@ import getpass
 import http.client
 import json
 import os
+import secrets
 import socket
 import ssl
 import sys
@@ -52,9 +53,9 @@ class Client:
         """
         return self._json("GET", path, query)
 
-    def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
+    def post(self, path: str, body: Mapping[str, object] | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
         """The JSON that an action answers with. Errors as `get`."""
-        return self._json("POST", path, {}, json.dumps(body or {}).encode())
+        return self._json("POST", path, {}, json.dumps(body or {}).encode(), timeout_s=timeout_s)
 
     def stream(self, path: str, **query: object) -> Iterator[bytes]:
         """The lines of a resource as they come, without their line ends. Errors as `get`."""
@@ -67,8 +68,16 @@ class Client:
         finally:
             connection.close()
 
-    def _json(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Any:
-        connection, reply = self._open(method, path, query, body, timeout_s=TIMEOUT_S)
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object],
+        body: bytes | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
+        connection, reply = self._open(method, path, query, body, timeout_s=timeout_s)
         try:
             return json.loads(reply.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -84,6 +93,7 @@ class Client:
         headers = {"Authorization": f"Bearer {self._token}", "X-Sternpost-User": self._user}
         if body is not None:
             headers["Content-Type"] = "application/json"
+            headers["Idempotency-Key"] = secrets.token_hex(16)
         connection = self._connection(timeout_s)
         try:
             connection.request(method, target, body, headers)

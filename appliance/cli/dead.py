@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from appliance.cli.client import Client
 
 PAGE = 100
+MANY = 1000
+"""From here on a bar shows how far it is."""
+ACT_TIMEOUT_S = 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,12 +143,30 @@ def _act(process: "Client", args: argparse.Namespace) -> int:
     letters = text.count(expected, "dead letter")
     if not client.confirmed(args, f"{words} {letters}{about}{' again' if args.action == 'requeue' else ''}?"):
         return 1
-    answer = process.post(f"/v1/dead/{args.action}", {"query": query, "ids": args.id, "expect": expected})
+    answer = _done(process, query, args, expected)
     past = {"requeue": "are on their way again", "purge": "deleted"}[args.action]
     if answer["count"] < expected:
         left = text.count(expected - answer["count"], "dead letter")
         print(f"{left} left where they were: their destination does not run", file=sys.stderr)
     return client.printed(args, answer, lambda done: f"{text.count(done['count'], 'dead letter')} {past}")
+
+
+def _done(process: "Client", query: str, args: argparse.Namespace, expected: int) -> dict[str, int]:
+    """Act, and show how far it is where there are many; they leave the list as they are done."""
+    from appliance.cli import progress
+
+    body = {"query": query, "ids": args.id, "expect": expected}
+    many = not args.id and expected >= MANY and progress.wanted(args)
+    words = {"requeue": "requeueing", "purge": "deleting"}[args.action]
+    with progress.bar(words, expected, many) as show:
+
+        def look() -> None:
+            if many:
+                show(expected - process.get("/v1/dead/count", query=query)["count"])
+
+        act = partial(process.post, f"/v1/dead/{args.action}", body, timeout_s=ACT_TIMEOUT_S)
+        done: dict[str, int] = progress.watched(act, look)
+        return done
 
 
 def _expected(process: "Client", query: str, args: argparse.Namespace) -> tuple[int, str]:

@@ -147,9 +147,14 @@ def _show(process: "Client", args: argparse.Namespace) -> int:
         output.print_json({**found[0], "held": held["held"]})
         return 0
     for name, value in found[0].items():
-        if name in ("errors", "last_error_sample"):
+        if name in ("errors", "last_error_sample", "skips"):
             continue
         print(f"{name.replace('_', ' '):<24} {text.plain(json.dumps(value) if name == 'breaker' else value, 500)}")
+    for skip in found[0]["skips"]:
+        print(
+            f"{styled('skipped', 'red')} {skip['first_sequence']:,} to {skip['last_sequence']:,} at "
+            f"{text.moment(skip['skipped_ms'])}: {text.plain(skip['reason'], 500)}"
+        )
     for error in found[0]["errors"][:10]:
         print(
             f"\n{styled(text.plain(error['reason'], 500), 'red')}  {error['count']:,} times, "

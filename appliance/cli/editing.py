@@ -1,15 +1,14 @@
 """Adds a table to the configuration file: checked before it is written, taken back where the process refuses it."""
 
 import json
-import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.cli.output import CommandError
+from appliance.core import durable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
@@ -57,7 +56,7 @@ def appended(path: Path, data: Path, table: str) -> Iterator[None]:
         faults = plugin_faults(loaded, data)
         if faults:
             raise ConfigError(faults)
-        os.replace(candidate, path)
+        durable.rename(candidate, path)
     except ConfigError as error:
         # The faults stand in a copy; people look for them in their own file.
         raise ConfigError(
@@ -68,22 +67,18 @@ def appended(path: Path, data: Path, table: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        os.replace(_beside(path, before), path)
+        durable.rename(_beside(path, before), path)
         raise
 
 
 def _beside(path: Path, content: bytes) -> Path:
     """A new file in the same folder with the same mode."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".toml")
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-            os.fchmod(opened.fileno(), path.stat().st_mode & 0o777)
+        made = durable.beside(path, content, ".toml")
+        made.chmod(path.stat().st_mode & 0o777)
     except OSError as error:
         raise CommandError(f"{path.parent} cannot be written: {error.strerror}", "nothing was changed") from None
-    return Path(name)
+    return made
 
 
 def _value(text: str) -> str:

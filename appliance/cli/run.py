@@ -28,14 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from appliance.app import App
 
+    app = App(args.config, args.data, null_store=args.null_store)
+
     def show(config: "Config", collect_address: tuple[str, int]) -> None:
         from appliance.cli.snippets import banner
 
         if not args.quiet:
             base = args.config.parent if args.config else Path()
-            print(banner(config, collect_address, base, program(args)), flush=True)
+            print(banner(config, collect_address, base, program(args), app.console_link()), flush=True)
 
-    return App(args.config, args.data, null_store=args.null_store).run(on_ready=show)
+    return app.run(on_ready=show)
 
 
 def program(args: argparse.Namespace) -> str:

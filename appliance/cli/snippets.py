@@ -89,7 +89,7 @@ def for_source(name: str, url: str, key: str) -> str:
     return f"{styled('source', 'bold')} {name}, write key {key}\n\n" + "\n\n".join(blocks)
 
 
-def banner(config: Config, bound: tuple[str, int], base: Path, program: str) -> str:
+def banner(config: Config, bound: tuple[str, int], base: Path, program: str, console: str = "") -> str:
     """What `sternpost run` says once events are accepted.
 
     Args:
@@ -97,6 +97,7 @@ def banner(config: Config, bound: tuple[str, int], base: Path, program: str) -> 
         bound: the collector's real host and port; port 0 where it does not listen.
         base: folder that relative paths in the configuration start from.
         program: how this command is called here, with the flags that find this data folder again.
+        console: link that opens the console in a browser; "" where there is none.
     """
     if not bound[1]:
         return styled(f"Sternpost runs, but nothing listens on {config.collect.listen}: see the log.", "yellow")
@@ -113,6 +114,7 @@ def banner(config: Config, bound: tuple[str, int], base: Path, program: str) -> 
         ("In a browser:", browser(url, key)),
         ("In Python (rudder-sdk-python):", python(url, key)),
         ("In Node.js (@rudderstack/rudder-sdk-node):", node(url, key)),
+        *([("Open the console in a browser (the link works once, for ten minutes):", console)] if console else []),
         ("Look around:", f"{program} status\n{program} tail\n{program} send --count 100"),
     ]
     lines += [f"\n{styled(title, 'bold')}\n{_indented(text)}" for title, text in blocks]

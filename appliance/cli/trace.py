@@ -38,9 +38,14 @@ def run(args: argparse.Namespace) -> int:
         output.print_json(found)
         return 0 if known else 1
     if not known:
+        lost = "; ".join(
+            f"{one['first']} to {one['last']}, which {one['destination']} skipped ({one['reason']})"
+            for one in found["unreadable"]
+        )
         raise output.CommandError(
             f"nothing is known of {args.message_id!r}",
-            "it was never acknowledged, or the log does not keep it any more (retention); check source and id",
+            "it was never acknowledged, or the log does not keep it any more (retention); check source and id"
+            + (f". Or it is one of these sequences: {lost}" if lost else ""),
         )
     for event in found["events"]:
         _show(event, payload=args.payload)

@@ -140,7 +140,7 @@ def _dump_offline(folder: Path, from_ms: int, to_ms: int, query: str, after: int
     from appliance.cli.output import CommandError
     from appliance.control import dump
     from appliance.control.query import QueryError, parse
-    from appliance.control.tail import RecordSubject
+    from appliance.control.tail_subjects import RecordSubject
     from appliance.core.clock import SystemClock
     from appliance.wal import offline
 

@@ -11,7 +11,12 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qs
 
 from appliance.core.config import SourceConfig
+from appliance.core.pauses import Pauses
+from appliance.core.rates import FIVE_MINUTES, PER_SECOND, Recent
+from appliance.core.units import parse_moment
+from appliance.wal.types import Appended
 
+_ALWAYS_MS = 1 << 62
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -26,6 +31,8 @@ class Source:
         self.requests_total = self.bytes_total = self.last_received_ms = 0
         self.accepted_total = self.duplicates_total = self.refused_total = self.repaired_total = 0
         self.limited_total = 0
+        self.paused = False
+        self.accepted_recent, self.refused_recent = Recent(*PER_SECOND), Recent(*FIVE_MINUTES)
         self.configure(config)
 
     def configure(self, config: SourceConfig) -> None:
@@ -36,6 +43,21 @@ class Source:
         self.origins = frozenset(origin.lower() for origin in config.origins)
         rate_per_s = config.rate_per_s
         self.bucket = Bucket(rate_per_s) if rate_per_s else None
+        until = parse_moment(config.previous_write_key_until)
+        self.previous_key = config.previous_write_key.reveal() if config.previous_write_key else ""
+        self.previous_until_ms = int(until.timestamp() * 1000) if until else _ALWAYS_MS
+
+    def kept(self, outcome: Appended, repaired: int, now_ms: int) -> None:
+        """Events were made durable."""
+        self.accepted_total += outcome.accepted
+        self.duplicates_total += outcome.duplicates
+        self.repaired_total += repaired
+        self.accepted_recent.add(outcome.accepted, now_ms)
+
+    def refused(self, count: int, now_ms: int) -> None:
+        """Input was refused."""
+        self.refused_total += count
+        self.refused_recent.add(count, now_ms)
 
     def allows(self, origin: str) -> bool:
         """Whether pages of this origin may send."""
@@ -45,9 +67,9 @@ class Source:
 class Sources:
     """All sources by name and by write key."""
 
-    def __init__(self, config: Mapping[str, SourceConfig]) -> None:
-        self._salt = os.urandom(16)
-        self._by_digest: dict[bytes, Source] = {}
+    def __init__(self, config: Mapping[str, SourceConfig], pauses: Pauses) -> None:
+        self._salt, self._pauses = os.urandom(16), pauses
+        self._by_digest: dict[bytes, tuple[Source, str, int]] = {}
         self.by_name: dict[str, Source] = {}
         self.apply(config)
 
@@ -61,16 +83,33 @@ class Sources:
                 source = Source(name, source_config)
             elif source.config != source_config:
                 source.configure(source_config)
+            source.paused = name in self._pauses
             self.by_name[name] = source
-        self._by_digest = {self._digest(source.key): source for source in self.by_name.values()}
+        keys = [(one, one.previous_key, one.previous_until_ms) for one in self.by_name.values() if one.previous_key]
+        keys += [(one, one.key, _ALWAYS_MS) for one in self.by_name.values()]
+        self._by_digest = {self._digest(key): (source, key, until_ms) for source, key, until_ms in keys}
 
-    def by_key(self, key: str) -> Source | None:
+    def set_paused(self, name: str, paused: bool) -> None:
+        """Have a source refuse everything for now, or no longer; any thread, blocking.
+
+        Raises:
+            KeyError: no such source.
+            OSError: the pause cannot be kept; nothing has changed.
+        """
+        source = self.by_name[name]
+        self._pauses.set(name, paused)
+        source.paused = paused
+
+    def by_key(self, key: str, now_ms: int) -> Source | None:
         """The source with this write key; the time taken tells nothing about any key.
 
         Found by a digest under a salt of this process, then compared in constant time.
+
+        Args:
+            now_ms: wall time: a key that was replaced ends at a time of its own.
         """
-        source = self._by_digest.get(self._digest(key))
-        if source is None or not hmac.compare_digest(_bytes(source.key), _bytes(key)):
+        source, own, until_ms = self._by_digest.get(self._digest(key), (None, "", 0))
+        if source is None or not hmac.compare_digest(_bytes(own), _bytes(key)) or now_ms >= until_ms:
             return None
         return source
 

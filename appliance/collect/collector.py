@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from appliance.core.config import Config
 from appliance.core.errors import LogFailed, Overloaded
 from appliance.core.event import Refused
 from appliance.core.metrics import Metrics, Reading
+from appliance.core.pauses import Pauses
 from appliance.wal.log import Appended, Log
 
 OFF_LOOP_BYTES = 256 * 1024
@@ -35,6 +37,7 @@ WORKERS = 2
 RECORD_BYTES = 400
 """What a record costs in memory beside its bytes."""
 BUSY_RETRY_S = 1
+PAUSED_RETRY_S = 30
 STOP_S = 3.0
 _LOG = logs.logger("collect")
 T = TypeVar("T")
@@ -47,6 +50,7 @@ class Collector:
         log: started, on the same loop.
         health: status and words of `/health`; called on the loop, so it is quick.
         ready: the same for `/ready`.
+        paused_file: where the sources that an operator paused are kept.
     """
 
     def __init__(
@@ -57,11 +61,12 @@ class Collector:
         metrics: Metrics,
         health: Callable[[], tuple[int, str]],
         ready: Callable[[], tuple[int, str]],
+        paused_file: Path | None = None,
     ) -> None:
         self._log, self._clock, self._health, self._ready = log, clock, health, ready
         self._config = config.collect
         self._limits = Limits(self._config.event_bytes_max, self._config.depth_max)
-        self._sources = Sources(config.sources)
+        self._sources = Sources(config.sources, Pauses(paused_file))
         self._meter = bodies.Meter(self._config.pending_bytes_max)
         self._figures = Figures()
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="collect")
@@ -106,7 +111,11 @@ class Collector:
 
     def status(self) -> list[SourceStatus]:
         """Every configured source; any thread."""
-        return [figures.status_of(source) for source in list(self._sources.by_name.values())]
+        return [figures.status_of(one, self._clock.monotonic_ms()) for one in list(self._sources.by_name.values())]
+
+    def set_paused(self, name: str, paused: bool) -> None:
+        """See `Sources.set_paused`."""
+        self._sources.set_paused(name, paused)
 
     # A request, from here to the answer -------------------------------------------------------------------------
 
@@ -142,7 +151,7 @@ class Collector:
             return answers.text(404, "Not Found", close=True)
         method = exchange.request.method
         if method == "OPTIONS":
-            exchange.source = self._sources.by_key(admission.key_of_query(exchange.query))
+            exchange.source = self._sources.by_key(admission.key_of_query(exchange.query), exchange.received_ms)
             return answers.text(200, "")
         if method not in route.methods:
             allowed = f"Allow: {', '.join((*route.methods, 'OPTIONS'))}\r\n".encode()
@@ -225,7 +234,7 @@ class Collector:
         assert exchange.source is not None
         exchange.source.bytes_total += len(body)
         if not body.strip():
-            exchange.source.refused_total += 1
+            exchange.source.refused(1, self._clock.monotonic_ms())
             raise Refuse(answers.text(400, parse.INVALID_JSON.words))
         return body
 
@@ -237,13 +246,15 @@ class Collector:
         raise Refuse(answers.text(401, f"failed to read writekey from {where}", close=True))
 
     def _admit(self, exchange: Exchange, key: str) -> Source:
-        source = self._sources.by_key(key)
+        source = self._sources.by_key(key, exchange.received_ms)
         if source is None:
             raise Refuse(answers.text(401, "invalid write key", close=True))
         exchange.source = source
         source.requests_total += 1
         if not source.enabled:
             raise Refuse(answers.text(404, "source is disabled", close=True))
+        if source.paused:  # SDKs keep their events and try again, where a 404 would have them drop everything
+            raise Refuse(answers.retry_after(503, "source is paused", PAUSED_RETRY_S, close=True))
         if source.bucket is not None and (wait_s := source.bucket.take(self._clock.monotonic_ms())):
             source.limited_total += 1
             raise Refuse(answers.retry_after(429, "max requests limit reached", wait_s, close=True))
@@ -277,7 +288,7 @@ class Collector:
 
     def _too_large(self, exchange: Exchange) -> Answer:
         if exchange.source is not None:
-            exchange.source.refused_total += 1
+            exchange.source.refused(1, self._clock.monotonic_ms())
         return answers.text(413, parse.TOO_LARGE.words, close=True)
 
     async def _off_loop(self, work: Callable[[], T]) -> T:
@@ -320,11 +331,11 @@ class Collector:
         finally:
             for future in waiting:
                 future.add_done_callback(_heard)
-        source.refused_total += parsed.refused_count
+        now_ms = self._clock.monotonic_ms()
+        if parsed.refused_count:
+            source.refused(parsed.refused_count, now_ms)
         if outcome is not None:
-            source.accepted_total += outcome.accepted
-            source.duplicates_total += outcome.duplicates
-            source.repaired_total += parsed.repaired_count
+            source.kept(outcome, parsed.repaired_count, now_ms)
         return answers.text(parsed.refused[0][0].status, parsed.refused[0][0].words) if is_refused else answers.OK
 
     def _refusals(self, exchange: Exchange, source: str, parsed: Parsed) -> Iterator[Refused]:
@@ -352,7 +363,7 @@ class Collector:
         return Answer(200, settings, answers.JSON)
 
     def _asking(self, exchange: Exchange, key: str) -> Source:
-        source = exchange.source = self._sources.by_key(key)
+        source = exchange.source = self._sources.by_key(key, exchange.received_ms)
         if source is None:
             raise Refuse(answers.text(401, "invalid write key"))
         return source

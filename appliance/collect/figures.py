@@ -15,6 +15,8 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     enabled: bool
+    paused: bool
+    """By an operator."""
     requests_total: int
     accepted_total: int
     """Events."""
@@ -26,6 +28,10 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Events."""
     last_received_ms: int
     """Wall time; 0: never."""
+    accepted_per_s: float
+    """Events, over the last 10 s."""
+    refused_5m: int
+    """Of `refused_total`, those of the last five minutes."""
 
 
 class Figures:
@@ -48,13 +54,14 @@ class Gauges(NamedTuple):
     pending_bytes: int
 
 
-def status_of(source: Source) -> SourceStatus:
-    """A copy of a source's counters."""
+def status_of(source: Source, now_ms: int) -> SourceStatus:
+    """A copy of a source's counters; `now_ms` is monotonic."""
     return SourceStatus(
-        name=source.name, enabled=source.enabled, requests_total=source.requests_total,
+        name=source.name, enabled=source.enabled, paused=source.paused, requests_total=source.requests_total,
         accepted_total=source.accepted_total, duplicates_total=source.duplicates_total,
         refused_total=source.refused_total, repaired_total=source.repaired_total,
-        last_received_ms=source.last_received_ms,
+        last_received_ms=source.last_received_ms, accepted_per_s=source.accepted_recent.per_s(now_ms),
+        refused_5m=source.refused_recent.total(now_ms),
     )  # fmt: skip
 
 

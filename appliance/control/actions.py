@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from appliance.control import audit, dead
-from appliance.control.parts import ApiError, Parts, invalid, unknown_destination
+from appliance.control.edit import edited
+from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
 from appliance.control.query import Query
+from appliance.control.tokens import Holder
 from appliance.core import logs
 from appliance.core.errors import ConfigError, SternpostError
 from appliance.core.event import Event
+from appliance.core.job import DestinationState
+from appliance.core.write_keys import Kept
 from appliance.deliver.outcome import Result
 from appliance.wal.log import Transaction
 
@@ -28,7 +32,7 @@ _LOG = logs.logger("control")
 class Who(NamedTuple):
     """Who asks."""
 
-    role: str
+    holder: Holder
     user: str
     """What the client says of itself."""
     address: str
@@ -50,6 +54,44 @@ class Actions:
         """Let a destination go on from where it stood."""
         async with self._audited(who, "destination.resume", name):
             await _named(name, self._parts.dispatcher.resume(name))
+
+    async def drain(self, who: Who, name: str, expected: int | None) -> int:
+        """Try everybody now who waits at a destination; returns how many people that is.
+
+        Args:
+            expected: events it holds.
+        """
+        state = {one.name: one for one in await self._parts.blocking(self._parts.dispatcher.status)}.get(name)
+        if state is None or name not in self._parts.host.configured():
+            raise unknown_destination(name)
+        if state.state is DestinationState.PAUSED:
+            raise ApiError(409, "refused", f"destination {name} is paused; nothing was tried", "resume it first")
+        _check_expected(expected, state.held_events, "held events")
+        async with self._audited(who, "destination.drain", name, state.held_events) as entry:
+            hastened: int = await _named(name, self._parts.dispatcher.drain(name))
+            entry.detail = {"people": hastened}
+            return hastened
+
+    async def pause_source(self, who: Who, name: str, paused: bool) -> None:
+        """Have a source answer 503 for now, so that clients keep their events; or no longer."""
+        async with self._audited(who, f"source.{'pause' if paused else 'resume'}", name):
+            try:
+                await self._parts.blocking(self._parts.collector.set_paused, name, paused)
+            except KeyError:
+                raise unknown_source(name) from None
+            except OSError as error:
+                words = f"the pause cannot be kept: {error.strerror or error}; nothing has changed"
+                raise ApiError(409, "refused", words, "make room in the data folder and repeat") from None
+
+    async def rotate_key(self, who: Who, name: str) -> Kept:
+        """Give a source whose key we made another one; the old one holds for a day."""
+        async with self._audited(who, "source.rotate_key", name):
+            try:
+                return await self._parts.host.rotate_key(name)
+            except KeyError:
+                raise unknown_source(name) from None
+            except (ValueError, ConfigError) as error:
+                raise ApiError(409, "refused", str(error)) from None
 
     async def test(self, who: Who, name: str) -> Result:
         """Send one event of our own to a destination, outside of lanes and log."""
@@ -92,6 +134,29 @@ class Actions:
                     entry.count = done
                 return done
 
+    async def edit(self, who: Who, letter_id: int, event: bytes, expected: int | None) -> int:
+        """Bring one dead letter back with another event in its original's place; returns 1.
+
+        Args:
+            event: a JSON object with the same messageId and the same person.
+        """
+        async with self._one_by_one:
+            letter = await self._parts.blocking(self._parts.log.dead_letter, letter_id)
+            if letter is None:
+                raise ApiError(404, "not_found", f"there is no dead letter {letter_id}", "`sternpost dead list`")
+            _check_expected(expected, 1, "dead letters")
+            record = edited(letter, event, self._parts.host.loaded().config.collect)
+            async with self._audited(who, "dead.edit", _shown([letter_id]), 1) as entry:
+                entry.detail = {"destination": letter.destination, "message_id": record.message_id}
+                try:
+                    entry.count = await self._parts.dispatcher.requeue([letter_id], record)
+                except ValueError as error:
+                    raise ApiError(409, "refused", str(error), "wait until it has, or requeue it as it is") from None
+                if not entry.count:
+                    words = f"destination {letter.destination} does not run; the dead letter was kept"
+                    raise ApiError(409, "refused", words, "take it into the configuration and repeat")
+                return entry.count
+
     async def purge(self, who: Who, query: Query, ids: Sequence[int], expected: int | None) -> int:
         """Delete dead letters for good; returns how many. Arguments as for `requeue`."""
         async with self._one_by_one:
@@ -116,6 +181,15 @@ class Actions:
                 raise ApiError(409, "refused", str(error)) from None
             entry.detail = {**detail, "replay": started}
             return started
+
+    async def cancel_replay(self, who: Who, name: str) -> None:
+        """End a replay where it stands; what it delivered stays delivered."""
+        async with self._audited(who, "replay.cancel", name):
+            try:
+                await self._parts.dispatcher.cancel_replay(name)
+            except KeyError:
+                words = f"there is no replay {name!r}; it may have ended by itself"
+                raise ApiError(404, "not_found", words, "`sternpost replay list` shows those under way") from None
 
     async def reload(self, who: Who) -> list[str]:
         """Read the configuration again; returns what changed, in words."""
@@ -175,7 +249,14 @@ class Actions:
     async def _audited(self, who: Who, what: str, target: str, count: int = 0) -> AsyncIterator[audit.Entry]:
         """Leaves a line, whatever comes of what happens inside."""
         entry = audit.Entry(
-            when=audit.now(), who=who.role, what=what, user=who.user, address=who.address, target=target, count=count
+            when=audit.now(),
+            who=who.holder.name,
+            role=str(who.holder.role),
+            what=what,
+            user=who.user,
+            address=who.address,
+            target=target,
+            count=count,
         )
         try:
             yield entry

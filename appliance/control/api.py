@@ -1,43 +1,40 @@
-"""The admin API: routes, who may call them, errors as JSON, start and stop.
+"""The admin API: checks who calls, hands on to the handlers of `routes.py`, answers errors as JSON; start and stop.
 
-Without a token: /health, /ready, /metrics. With `Authorization: Bearer TOKEN` (DATA/admin.token):
-
-    GET  /v1/overview                              POST /v1/reload
-    GET  /v1/sources                               GET  /v1/sources/NAME/key
-    GET  /v1/destinations                          POST /v1/destinations/NAME/{pause,resume,test,forget}
-    GET  /v1/destinations/NAME/held                GET  /v1/replays             POST /v1/replays
-    GET  /v1/dead?query=&after=&limit=&full=1      GET  /v1/dead/count?query=   GET  /v1/dead/ID
-    POST /v1/dead/requeue, /v1/dead/purge          GET  /v1/refused             GET  /v1/audit
-    GET  /v1/wal/stats                             GET  /v1/wal/events          GET  /v1/events/MESSAGE_ID
-    GET  /v1/tail?point=&query=&payload=0          (server-sent events)
-
-Errors are {"error": {"code", "message", "next"}}. Bodies are JSON. No CORS: web pages of other origins have no
-business here.
+Without a token: /health, /ready, /metrics and /openapi.json. Everything else needs `Authorization: Bearer TOKEN`: the
+one in DATA/admin.token, or one of `[control.tokens]` with the role and rights given there; /console asks for a cookie,
+see `console/door.py`. Errors are {"error": {"code", "message", "next"}}. Bodies are JSON. No CORS: web pages of other
+origins have no business here.
 """
 
 import asyncio
 import os
 import secrets
 import ssl
-import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from appliance.control import auth, metrics, query
-from appliance.control.actions import Actions, Who
+from appliance.control import auth, metrics, openapi, requests
 from appliance.control.audit import AuditTrail, Entry, Gathered
+from appliance.control.console.door import Console
+from appliance.control.deeds import Deeds
 from appliance.control.health import Health
+from appliance.control.idempotency import Answer, KeyReused, Once, is_key
 from appliance.control.listener import Connection, Listener
+from appliance.control.live import Live
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
-from appliance.control.resources import Resources, json_reply
+from appliance.control.records import Records
+from appliance.control.requests import HOLDER, forbidden, json_reply
+from appliance.control.resources import Resources
+from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
-from appliance.core import logs
+from appliance.control.tokens import Keyring
+from appliance.core import durable, logs
 from appliance.core.clock import Clock
 from appliance.core.config import ControlConfig
 from appliance.core.metrics import Metrics
@@ -45,14 +42,11 @@ from appliance.core.units import parse_address
 from appliance.wal.log import Audit, Log
 
 BODY_BYTES_MAX = 1 << 20
-BODY_TIMEOUT_S = 10.0
-IDS_MAX = 10_000
 CONTROL_FILE = "control.json"
 POOL_THREADS = 2
 _LOG = logs.logger("control")
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-S = TypeVar("S", bound=msgspec.Struct)
-_OPEN = frozenset({"/health", "/ready", "/metrics"})
+_OPEN = frozenset({openapi.PATH, *(route.path for route in ROUTES if route.role is None)})
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlFile(msgspec.Struct):
@@ -63,31 +57,6 @@ class ControlFile(msgspec.Struct):
     version: str
     certificate: str = ""
     """PEM file to trust, where the admin API is served over TLS."""
-
-
-class _Expecting(msgspec.Struct):
-    """Body of a destructive action."""
-
-    expect: int | None = None
-
-
-class _DeadAction(msgspec.Struct):
-    """Body of an action on dead letters."""
-
-    expect: int | None = None
-    query: str = ""
-    ids: list[int] = []
-
-
-class _Replay(msgspec.Struct):
-    """Body that starts a replay."""
-
-    destination: str
-    from_ms: int
-    to_ms: int
-    type: str = ""
-    event: str = ""
-    user: str = ""
 
 
 class Control:
@@ -125,9 +94,12 @@ class Control:
             pool=self._pool,
             started_ms=clock.wall_ms(),
         )
-        self._resources, self._actions = Resources(self._parts), Actions(self._parts)
+        self._resources = Resources(self._parts)
+        self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
+        self._once = Once(clock)
+        self._admin_token, self._keyring = "", Keyring.empty()
+        self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
         self._listener: Listener | None = None
-        self._token = ""
         self._gathered = Gathered(self._append)
         log.on_audit(self._log_acted)
         self._watch_parts()
@@ -147,7 +119,8 @@ class Control:
             OSError: the address cannot be listened on.
             TokenError: the admin token can neither be read nor made.
         """
-        self._token = auth.kept_token(self._data)
+        self._admin_token = auth.kept_token(self._data)
+        self.apply(self._config)
         host, port = parse_address(self._config.listen)
         listener = Listener(self._application())
         port = await listener.start(host, port, self._tls())
@@ -155,11 +128,17 @@ class Control:
         self._write_control_file(host, port)
         return host, port
 
+    def apply(self, config: ControlConfig) -> None:
+        """Take the tokens of a new configuration; where it listens changes at the next start only."""
+        self._config = msgspec.structs.replace(self._config, tokens=config.tokens)
+        self._keyring = Keyring(self._admin_token, config.tokens) if self._admin_token else Keyring.empty()
+
     async def stop(self) -> None:
         """End tails and connections, take the control file away."""
         if self._listener is not None:
             self._remove_control_file()
             self._parts.tail.close()
+            await self.console.close()
             await self._listener.stop()
             self._listener = None
         await asyncio.to_thread(self._gathered.flush)
@@ -169,37 +148,64 @@ class Control:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guarded], client_max_size=BODY_BYTES_MAX)
-        shown = self._resources
-        app.add_routes(
-            [
-                web.get("/health", shown.health),
-                web.get("/ready", shown.ready),
-                web.get("/metrics", shown.metrics),
-                web.get("/v1/overview", shown.overview),
-                web.post("/v1/reload", self._reload),
-                web.get("/v1/sources", shown.sources),
-                web.get("/v1/sources/{name}/key", shown.source_key),
-                web.get("/v1/destinations", shown.destinations),
-                web.get("/v1/destinations/{name}/held", shown.held),
-                web.post("/v1/destinations/{name}/{action:pause|resume|test|forget}", self._destination),
-                web.get("/v1/replays", shown.replays),
-                web.post("/v1/replays", self._replay),
-                web.get("/v1/dead", shown.dead),
-                web.get("/v1/dead/count", shown.dead_count),
-                web.get(r"/v1/dead/{id:\d+}", shown.dead_letter),
-                web.post("/v1/dead/{action:requeue|purge}", self._dead),
-                web.get("/v1/refused", shown.refused),
-                web.get("/v1/audit", shown.audit),
-                web.get("/v1/wal/stats", shown.wal_stats),
-                web.get("/v1/wal/events", shown.wal_events),
-                web.get("/v1/events/{message_id:.+}", shown.trace),
-                web.get("/v1/tail", shown.tail),
-            ]
-        )
+        app.router.add_get(openapi.PATH, self._openapi)
+        for route in ROUTES:
+            app.router.add_route(route.method, pattern(route), self._entry(route))
+        app.router.add_routes(self.console.routes())
         return app
 
+    def _entry(self, route: Route) -> Handler:
+        """The route's handler behind its role, its right and its idempotency key."""
+        handler = route.handler(self._handlers)
+
+        async def entered(request: web.Request) -> web.StreamResponse:
+            if route.role is None:
+                return await handler(request)
+            holder = request[HOLDER]
+            if holder.role < route.role:
+                raise forbidden(f"this needs the role {route.role}; the token {holder.name} is a {holder.role}'s",
+                                "use a token with that role: DATA/admin.token, or [control.tokens]")  # fmt: skip
+            if route.payloads == "required" and not holder.payloads:
+                raise forbidden(f"this needs the right to see payloads, which the token {holder.name} has not",
+                                "use a token with `payloads = true`")  # fmt: skip
+            return await (handler(request) if route.method == "GET" else self._acted(request, route, handler))
+
+        return entered
+
+    async def _acted(self, request: web.Request, route: Route, handler: Handler) -> web.StreamResponse:
+        """Act once per idempotency key."""
+        key = request.headers.get("Idempotency-Key")
+        if key is None and not route.guarded:
+            return await handler(request)
+        if key is None or not is_key(key):
+            raise invalid("this needs an Idempotency-Key of 1 to 128 printable ASCII characters; nothing was done",
+                          "send a header `Idempotency-Key`, a new random one for each action, and "
+                          '"expect" with the count that you were shown')  # fmt: skip
+
+        async def act() -> Answer:
+            try:
+                reply = await handler(request)
+            except ApiError as error:
+                reply = _error(error.status, error.code, error.message, error.next_step)
+            assert isinstance(reply, web.Response) and isinstance(reply.body, bytes)
+            return Answer(reply.status, reply.body)
+
+        asked = b"\0".join((request.method.encode(), request.raw_path.encode(), await requests.read(request)))
+        try:
+            answer, again = await self._once.run(request[HOLDER], key, asked, act)
+        except KeyReused:
+            words = "this Idempotency-Key came with another request before; nothing was done"
+            raise ApiError(409, "key_reused", words, "send a new key with each new action") from None
+        headers = {"Idempotency-Replayed": "true"} if again else None
+        return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type, headers=headers)
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        """What this API takes and gives, for programs."""
+        body = await self._parts.blocking(openapi.document, self._parts.host.version)
+        return web.Response(body=body, content_type="application/json")
+
     @web.middleware
-    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _guarded(self, request: web.Request, handler: _Next) -> web.StreamResponse:
         """Checks who calls, and answers every error as JSON."""
         connection = request.protocol
         if isinstance(connection, Connection):
@@ -230,52 +236,19 @@ class Control:
         listen_host = parse_address(self._config.listen)[0]
         if not auth.host_allowed(request.headers.get("Host"), str(local[0]) if local else "", listen_host):
             raise ApiError(421, "wrong_host", "this Host is not served here", "call it as 127.0.0.1 or localhost")
-        if request.path not in _OPEN and not auth.bearer_matches(request.headers.get("Authorization"), self._token):
+        holder = self._keyring.holder(request.headers.get("Authorization"))
+        if holder is not None:
+            request[HOLDER] = holder
+        elif request.path not in _OPEN and not Console.is_open(request.path):
             raise ApiError(
                 401,
                 "unauthorized",
-                "the admin token is missing or wrong",
+                "the token is missing or wrong",
                 f"send `Authorization: Bearer TOKEN` with the token in {auth.TOKEN_FILE} of the data folder",
             )
 
-    async def _destination(self, request: web.Request) -> web.Response:
-        """POST: pause, resume, test, forget."""
-        who, name, action = _who(request), request.match_info["name"], request.match_info["action"]
-        if action == "test":
-            result = await self._actions.test(who, name)
-            return json_reply({"destination": name, "result": result})
-        if action == "forget":
-            body = await _body(request, _Expecting)
-            return json_reply({"destination": name, "forgotten": await self._actions.forget(who, name, body.expect)})
-        await (self._actions.pause(who, name) if action == "pause" else self._actions.resume(who, name))
-        return json_reply({"destination": name, "done": action})
-
-    async def _dead(self, request: web.Request) -> web.Response:
-        """POST: requeue or purge dead letters, by ids or by a filter."""
-        action: Literal["requeue", "purge"] = "requeue" if request.match_info["action"] == "requeue" else "purge"
-        body = await _body(request, _DeadAction)
-        if len(body.ids) > IDS_MAX:
-            raise invalid(f"at most {IDS_MAX} ids at once", "use a filter")
-        try:
-            chosen = query.parse(body.query)
-        except query.QueryError as error:
-            raise invalid(str(error)) from None
-        act = self._actions.requeue if action == "requeue" else self._actions.purge
-        done = await act(_who(request), chosen, body.ids, body.expect)
-        return json_reply({"done": action, "count": done})
-
-    async def _replay(self, request: web.Request) -> web.Response:
-        """POST: start a replay."""
-        body = await _body(request, _Replay)
-        criteria = {key: value for key in ("type", "event", "user") if (value := getattr(body, key))}
-        name = await self._actions.replay(_who(request), body.destination, body.from_ms, body.to_ms, criteria)
-        started = (await self._parts.blocking(self._log.replays)).get(name)
-        events = max(0, started.until - started.low) if started else 0
-        return json_reply({"replay": name, "events_max": events})
-
-    async def _reload(self, request: web.Request) -> web.Response:
-        """POST: read the configuration again."""
-        return json_reply({"changes": await self._actions.reload(_who(request))})
+    def _keyring_has(self, token: str) -> bool:
+        return self._keyring.holder(f"Bearer {token}") is not None
 
     # Around ----------------------------------------------------------------------------------------------------
 
@@ -312,10 +285,8 @@ class Control:
             version=self._parts.host.version,
             certificate=str(tls.certificate.absolute()) if tls else "",
         )
-        handle, temporary = tempfile.mkstemp(dir=self._data)
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(msgspec.json.encode(content) + b"\n")
-        os.replace(temporary, self._data / CONTROL_FILE)
+        durable.replace(self._data / CONTROL_FILE, msgspec.json.encode(content) + b"\n")
+        self.console.opened(content.url, self._admin_token)
 
     def _remove_control_file(self) -> None:
         path = self._data / CONTROL_FILE
@@ -324,23 +295,6 @@ class Control:
                 path.unlink()
         except (OSError, msgspec.DecodeError):
             return  # Somebody took it away already.
-
-
-def _who(request: web.Request) -> Who:
-    user = request.headers.get("X-Sternpost-User", "")
-    return Who("admin", "".join(character for character in user if character.isprintable())[:64], request.remote or "")
-
-
-async def _body(request: web.Request, kind: type[S]) -> S:
-    """The request's JSON body; an empty one counts as {}."""
-    try:
-        content = await asyncio.wait_for(request.read(), BODY_TIMEOUT_S)
-    except TimeoutError:
-        raise ApiError(408, "too_slow", f"the body did not come within {BODY_TIMEOUT_S:.0f} s") from None
-    try:
-        return msgspec.json.decode(content or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise invalid(f"the body is not what this action takes: {error}") from None
 
 
 def _error(status: int, code: str, message: str, next_step: str = "") -> web.Response:

@@ -1,7 +1,7 @@
 """The audit trail: who did what, when and to how many, one JSON line each in DATA/audit.jsonl.
 
     {"when":"2030-01-31T12:00:00.000Z","who":"admin","user":"root","from":"127.0.0.1","what":"dead.purge",
-     "target":"dest:crm","count":12,"outcome":"done"}
+     "role":"admin","target":"dest:crm","count":12,"outcome":"done"}
 
 Lines are only ever appended. At `FILE_BYTES_MAX` the file is set aside as audit.1.jsonl, the one before as
 audit.2.jsonl, up to `FILES_MAX`. What the log dropped to stay within its budgets stands here too, with `who` "log".
@@ -9,16 +9,17 @@ audit.2.jsonl, up to `FILES_MAX`. What the log dropped to stay within its budget
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 FILE = "audit.jsonl"
 FILE_BYTES_MAX = 16 * 1024 * 1024
 FILES_MAX = 8
+READ_BYTES = 64 * 1024
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -27,8 +28,10 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     when: str
     """RFC 3339, UTC."""
     who: str
-    """Role of the token, or `log` where the log acted by its rules."""
+    """Name of the token, or `log` where the log acted by its rules."""
     what: str
+    role: str = ""
+    """Of the token."""
     user: str = ""
     """What the client said of itself; not verified."""
     address: str = msgspec.field(default="", name="from")
@@ -60,23 +63,49 @@ class AuditTrail:
         if size >= FILE_BYTES_MAX:
             self._set_aside()
 
-    def newest(self, limit: int) -> list[Entry]:
-        """The last entries of the current file, newest first; a line that cannot be read is passed over."""
-        try:
-            with self._path.open("rb") as opened:
-                opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1024 * 1024))
-                lines = opened.read().splitlines()
-        except FileNotFoundError:
-            return []
+    def newest(self, limit: int, before: str = "") -> tuple[list[Entry], str]:
+        """A page of entries, newest first, and where the next, older one begins: "" at the end.
+
+        A line that cannot be read is passed over.
+
+        Args:
+            before: from the page before; "" begins with the newest.
+
+        Raises:
+            ValueError: `before` is no such place, or its file is gone.
+        """
         entries: list[Entry] = []
-        for line in reversed(lines):
-            if len(entries) == limit:
-                break
+        for place, line in self._backwards(before):
             try:
                 entries.append(msgspec.json.decode(line, type=Entry))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
-        return entries
+            if len(entries) == limit:
+                return entries, place
+        return entries, ""
+
+    def _backwards(self, before: str) -> Iterator[tuple[str, bytes]]:
+        """Every line from the newest on, with its place: the file's number (inode), which outlives its name, and
+        where in it the line begins."""
+        node, _, offset = before.partition("-")
+        if before and not (_is_number(node) and _is_number(offset)):
+            raise ValueError(f"{before[:40]!r} is no place in the audit trail")
+        begun = not before
+        for path in (self._path, *(self._numbered(number) for number in range(1, FILES_MAX))):
+            try:
+                opened = path.open("rb")
+            except FileNotFoundError:
+                continue
+            with opened:
+                status = os.fstat(opened.fileno())
+                if not begun and str(status.st_ino) != node:
+                    continue
+                end = status.st_size if begun else min(int(offset), status.st_size)
+                begun = True
+                for start, line in _lines_backwards(opened, end):
+                    yield f"{status.st_ino}-{start}", line
+        if not begun:
+            raise ValueError("that part of the audit trail is gone")
 
     def _set_aside(self) -> None:
         for number in range(FILES_MAX - 1, 0, -1):
@@ -125,6 +154,28 @@ class Gathered:
                 self._timer = None
         for entry in sums.values():
             self._write(entry)
+
+
+def _lines_backwards(opened: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
+    """Lines that begin before `end`, the last one first, each with where it begins."""
+    rest = b""
+    while end > 0:
+        start = max(0, end - READ_BYTES)
+        opened.seek(start)
+        lines = (opened.read(end - start) + rest).split(b"\n")
+        at = end + len(rest)
+        for line in reversed(lines[1:]):
+            at -= len(line)
+            if line:
+                yield at, line
+            at -= 1
+        rest, end = lines[0], start
+    if rest:
+        yield 0, rest
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def now() -> str:

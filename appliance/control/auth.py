@@ -1,13 +1,10 @@
 """Who may speak to the admin API: a token in DATA/admin.token, and the names under which loopback may be called."""
 
-import hmac
 import ipaddress
-import os
 import secrets
-import tempfile
 from pathlib import Path
 
-from appliance.core import logs
+from appliance.core import durable, logs
 from appliance.core.errors import SternpostError
 
 TOKEN_FILE = "admin.token"
@@ -41,13 +38,6 @@ def kept_token(data: Path) -> str:
     return token
 
 
-def bearer_matches(header: str | None, token: str) -> bool:
-    """Whether an Authorization header carries the token, in constant time."""
-    scheme, _, candidate = (header or "").partition(" ")
-    given = candidate.strip().encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(given, token.encode()) and scheme.lower() == "bearer"
-
-
 def host_allowed(host_header: str | None, local_address: str, listen_host: str) -> bool:
     """Whether a request may carry this Host header.
 
@@ -67,15 +57,10 @@ def host_allowed(host_header: str | None, local_address: str, listen_host: str) 
 
 
 def _made(path: Path) -> str:
-    """A fresh token, in place before anybody sees a half-written file."""
+    """A fresh token."""
     path.parent.mkdir(parents=True, exist_ok=True)
     token = secrets.token_urlsafe(32)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with os.fdopen(handle, "w", encoding="ascii") as opened:
-        opened.write(token + "\n")
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(temporary, path)
+    durable.replace(path, f"{token}\n".encode())
     return token
 
 

@@ -4,6 +4,7 @@ What a part counts itself in the shared registry is not repeated here.
 """
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from appliance.control.ports import DestinationStatus
 from appliance.core.job import DestinationState
@@ -16,6 +17,8 @@ LOG_STATES = ("running", "full", "disk_full", "failed")
 def log_readings(stats: LogStats) -> Iterator[Reading]:
     """The write-ahead log."""
     yield Reading("wal_disk_fill_ratio", "Share of the disk budget in use.", stats.fill)
+    left_s = inf if stats.full_in_s is None else stats.full_in_s
+    yield Reading("wal_time_to_full_seconds", "Until the budget is spent at this rate; +Inf: it is not.", left_s)
     yield Reading("wal_disk_used_bytes", "Bytes in use of the disk budget.", stats.bytes)
     yield Reading("wal_disk_budget_bytes", "The disk budget.", stats.bytes_max)
     yield Reading("wal_file_bytes", "Size of the log's file.", stats.file_bytes)

@@ -68,3 +68,8 @@ def invalid(message: str, next_step: str = "") -> ApiError:
 def unknown_destination(name: str) -> ApiError:
     """404 for a destination."""
     return ApiError(404, "not_found", f"there is no destination {name!r}", "`sternpost destinations list` shows them")
+
+
+def unknown_source(name: str) -> ApiError:
+    """404 for a source."""
+    return ApiError(404, "not_found", f"there is no source {name!r}", "`sternpost keys` shows them")

@@ -11,9 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from appliance.core.config import SourceConfig
+from appliance.core.errors import Fault
 from appliance.core.event import Event, Record
 from appliance.core.job import DestinationState
+from appliance.core.settings import Loaded
+from appliance.core.write_keys import Kept
 from appliance.deliver.outcome import Result
+from appliance.deliver.plugins import Plugin
 
 Delivered = Callable[[str, Event, Result, int, float], None]
 """What watches deliveries: destination, event, what came of it, attempts so far (this one included), milliseconds."""
@@ -103,6 +107,26 @@ class DestinationStatus(Protocol):
         """Calls that did not end in time and cannot be stopped."""
         ...
 
+    @property
+    def sources(self) -> Sequence[str] | None:
+        """Names of the sources delivered there; None: all."""
+        ...
+
+    @property
+    def delivered_per_s(self) -> float:
+        """Events, over the last 10 s."""
+        ...
+
+    @property
+    def failed_5m(self) -> int:
+        """Events not delivered, each attempt, over the last five minutes."""
+        ...
+
+    @property
+    def last_error_ms(self) -> int:
+        """Wall time; 0: never."""
+        ...
+
 
 class Dispatcher(Protocol):
     """The delivering side."""
@@ -113,6 +137,14 @@ class Dispatcher(Protocol):
 
     def route(self, record: Record) -> Mapping[str, Sequence[str]]:
         """Destination -> the lanes its parts of this event go into now; none where it is filtered. Any thread."""
+        ...
+
+    def processed(self, record: Record) -> tuple[Event, Sequence[str]]:
+        """The event as it leaves the pipeline now, and the destinations that it goes to. Any thread."""
+        ...
+
+    def executing(self, sequence: int) -> Mapping[str, int]:
+        """Destination or replay -> the attempt under way at this event; those whose plug-in has it now. Any thread."""
         ...
 
     def tap(self, callback: Delivered) -> Callable[[], None]:
@@ -134,8 +166,16 @@ class Dispatcher(Protocol):
         """Deliver again from where it stood; an open breaker probes at once."""
         ...
 
-    async def requeue(self, ids: Sequence[int]) -> int:
-        """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
+    async def drain(self, name: str) -> int:
+        """Whoever waits for a next try is tried now, an open breaker probes; returns how many people that is."""
+        ...
+
+    async def requeue(self, ids: Sequence[int], edited: Record | None = None) -> int:
+        """Bring dead letters back into their lanes at their original sequence; returns how many there still were.
+
+        Args:
+            edited: takes the place of the original; for a single letter, of the same person and sequence.
+        """
         ...
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
@@ -146,6 +186,14 @@ class Dispatcher(Protocol):
 
         Raises:
             ValueError: it cannot be started; the text says why.
+        """
+        ...
+
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay.
+
+        Raises:
+            KeyError: there is no such replay; it may have ended.
         """
         ...
 
@@ -196,9 +244,33 @@ class SourceStatus(Protocol):
         """Wall time; 0: never."""
         ...
 
+    @property
+    def paused(self) -> bool:
+        """By an operator: it answers 503, and clients keep their events."""
+        ...
+
+    @property
+    def accepted_per_s(self) -> float:
+        """Events, over the last 10 s."""
+        ...
+
+    @property
+    def refused_5m(self) -> int:
+        """As `refused_total`, over the last five minutes."""
+        ...
+
 
 class Collector(Protocol):
     """The collecting side."""
+
+    def set_paused(self, name: str, paused: bool) -> None:
+        """Have a source refuse everything for now, or no longer; over a restart too. Any thread, blocking.
+
+        Raises:
+            KeyError: no such source.
+            OSError: it cannot be kept; nothing has changed.
+        """
+        ...
 
     def status(self) -> Sequence[SourceStatus]:
         """Every configured source. Any thread."""
@@ -220,6 +292,31 @@ class Host(Protocol):
 
     def configured(self) -> Mapping[str, str]:
         """Configured destination -> its plug-in."""
+        ...
+
+    def loaded(self) -> Loaded:
+        """The configuration in force, and where its keys stand."""
+        ...
+
+    def examined(self) -> tuple[Loaded | None, Sequence[Fault]]:
+        """The configuration file as it is now, as far as it is sound, and what is wrong with it. Blocking.
+
+        None: nothing in it can be looked at.
+        """
+        ...
+
+    def plugins(self) -> Mapping[str, Plugin]:
+        """Plug-ins that destinations use, by name."""
+        ...
+
+    async def rotate_key(self, name: str) -> Kept:
+        """Give a source whose key we made another one; the old one holds for a day.
+
+        Raises:
+            KeyError: no such source.
+            ValueError: its key is not ours to change; the text says where it stands.
+            ConfigError: the new one cannot be kept.
+        """
         ...
 
     def faults(self) -> Sequence[str]:

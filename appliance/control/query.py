@@ -68,6 +68,11 @@ class Query:
         """Whether all terms hold."""
         return all(term.holds(subject) for term in self._terms)
 
+    @property
+    def searches_text(self) -> bool:
+        """Whether it looks into all of the text, payloads included."""
+        return any(not term.key for term in self._terms)
+
     def __bool__(self) -> bool:
         return bool(self._terms)
 

@@ -1,8 +1,8 @@
-"""Live tail: events as they are collected and delivered, for those who watch; it drops rather than slows.
+"""Live tail: events as they are collected, processed and delivered, for those who watch; it drops rather than slows.
 
-Nothing is done while nobody watches. Collected events are read from the log behind the commits, delivered ones come
-from the dispatcher's tap. Every `TICK_S` at most `EVENTS_PER_TICK` are looked at; what is beyond that, and what a slow
-watcher has no room for, is counted and said, never waited for.
+Nothing is done while nobody watches. Collected and processed events are read from the log behind the commits, delivered
+ones come from the dispatcher's tap. Every `TICK_S` at most `EVENTS_PER_TICK` are looked at; where more come, one in so
+many is taken, evenly, and a frame `sampled` says so. What a slow watcher has no room for is said by a frame `missed`.
 """
 
 import asyncio
@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from typing import Any, Literal, NamedTuple
 
-from appliance.control import views
 from appliance.control.ports import Dispatcher
 from appliance.control.query import Query
+from appliance.control.sampling import Left, Thinner, left_out, spots
+from appliance.control.tail_subjects import DeliveredSubject, ProcessedSubject, RecordSubject, Subject
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.errors import DamagedRecord
-from appliance.core.event import Event, Record, event_name
+from appliance.core.event import Event, Record
 from appliance.deliver.outcome import Result
 from appliance.wal.log import DamagedBlock, Log
 
@@ -25,14 +26,15 @@ TICK_S = 0.1
 EVENTS_PER_TICK = 100
 READ_BYTES = 256 * 1024
 BEHIND_MAX = 2_000
-"""Further behind the log than this, a tail jumps to its end."""
+"""Further behind the log than this, a tail begins to sample; it ends once it keeps up."""
+SPOTS_PER_TICK = 20
+"""Blocks that are read for a sample; each gives a few events that stand side by side."""
 WATCHERS_MAX = 16
 FRAMES_MAX = 1_000
 """Frames that wait for one watcher."""
-STATES = {"succeeded": "succeeded", "retry": "failed", "abort": "aborted"}
-"""An outcome of a call in the words of job states."""
 _LOG = logs.logger("control")
-Point = Literal["collected", "delivered"]
+Point = Literal["collected", "processed", "delivered"]
+POINTS: tuple[Point, ...] = ("collected", "processed", "delivered")
 
 
 class Frame(NamedTuple):
@@ -47,16 +49,17 @@ class TooManyWatchers(Exception):
 
 
 class Watcher:
-    """One who watches; iterate it for frames. A frame `missed` says how many events were not shown."""
+    """One who watches; iterate it for frames."""
 
     def __init__(self, point: Point, query: Query, payload: bool) -> None:
         self.point, self.query, self._payload = point, query, payload
         self._frames: deque[Frame] = deque()
         self._missed = 0
+        self._left = Left(1, 0)
         self._wake = asyncio.Event()
         self._closed = False
 
-    def offer(self, subject: "_Subject") -> None:
+    def offer(self, subject: Subject) -> None:
         """Show an event, if it matches and there is room."""
         if not self.query.matches(subject):
             return
@@ -66,9 +69,9 @@ class Watcher:
             self._frames.append(Frame(self.point, subject.view(self._payload)))
         self._wake.set()
 
-    def missed(self, count: int) -> None:
-        """So many events were not looked at."""
-        self._missed += count
+    def sampled(self, left: Left) -> None:
+        """Not all events were looked at."""
+        self._left = Left(left.one_in, self._left.events + left.events)
         self._wake.set()
 
     def close(self) -> None:
@@ -88,6 +91,9 @@ class Watcher:
             if self._missed:
                 count, self._missed = self._missed, 0
                 yield Frame("missed", {"events": count})
+            if self._left.events:
+                left, self._left = self._left, Left(1, 0)
+                yield Frame("sampled", {"one_in": left.one_in, "events_left_out": left.events})
             while self._frames and not self._closed:
                 yield self._frames.popleft()
 
@@ -97,7 +103,7 @@ class Tail:
 
     def __init__(self, log: Log, dispatcher: Dispatcher, clock: Clock, executor: Executor) -> None:
         self._log, self._dispatcher, self._clock, self._executor = log, dispatcher, clock, executor
-        self._watchers: dict[Point, set[Watcher]] = {"collected": set(), "delivered": set()}
+        self._watchers: dict[Point, set[Watcher]] = {point: set() for point in POINTS}
         self._pumps: dict[Point, asyncio.Task[None]] = {}
 
     def watch(self, point: Point, query: Query, *, payload: bool = True) -> Watcher:
@@ -111,7 +117,7 @@ class Tail:
         watcher = Watcher(point, query, payload)
         self._watchers[point].add(watcher)
         if point not in self._pumps:
-            pump = self._collected() if point == "collected" else self._delivered()
+            pump = self._delivered() if point == "delivered" else self._following(point)
             self._pumps[point] = asyncio.get_running_loop().create_task(self._pumped(point, pump))
         return watcher
 
@@ -138,54 +144,80 @@ class Tail:
             for watcher in list(self._watchers[point]):
                 self.leave(watcher)
 
-    async def _collected(self) -> None:
+    async def _following(self, point: Point) -> None:
+        """Behind the commits of the log."""
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
         unsubscribe = self._log.subscribe(_threadsafe(loop, wake))
-        after = self._log.last_sequence
+        after, sampling = self._log.last_sequence, False
         try:
             while True:
                 await wake.wait()
                 wake.clear()
-                behind = self._log.last_sequence - after
-                if behind > BEHIND_MAX:
-                    after += behind - EVENTS_PER_TICK
-                    self._missed("collected", behind - EVENTS_PER_TICK)
-                records, after = await loop.run_in_executor(self._executor, self._read, after)
-                self._show("collected", [RecordSubject(record, self._clock) for record in records])
+                last = self._log.last_sequence
+                sampling = last - after > (EVENTS_PER_TICK if sampling else BEHIND_MAX)
+                read = self._sampled if sampling else self._read
+                subjects, after, left = await loop.run_in_executor(self._executor, read, point, after, last)
+                self._left(point, left)
+                self._show(point, subjects)
                 if self._log.last_sequence > after:
                     wake.set()
                 await asyncio.sleep(TICK_S)
         finally:
             unsubscribe()
 
-    def _read(self, after: int) -> tuple[list[Record], int]:
-        """At most a tick's worth of records above `after`, and where to go on."""
+    def _read(self, point: Point, after: int, last: int) -> tuple[list[Subject], int, Left]:
+        """At most a tick's worth of events above `after`, and where to go on."""
         try:
             blocks = self._log.read(after, READ_BYTES)
         except DamagedBlock as damaged:
-            return [], damaged.last_sequence
+            return [], damaged.last_sequence, Left(1, 0)
         except DamagedRecord:
-            return [], self._log.last_sequence
+            return [], last, Left(1, 0)
         records = [record for block in blocks for record in block.records if record.sequence > after]
         if len(records) > EVENTS_PER_TICK:
             records = records[:EVENTS_PER_TICK]
-            return records, records[-1].sequence
-        return records, blocks[-1].last_sequence if blocks else after
+            return self._subjects(point, records), records[-1].sequence, Left(1, 0)
+        return self._subjects(point, records), blocks[-1].last_sequence if blocks else after, Left(1, 0)
+
+    def _sampled(self, point: Point, after: int, last: int) -> tuple[list[Subject], int, Left]:
+        """A tick's worth of the events up to `last`, from places evenly apart."""
+        records: list[Record] = []
+        most = EVENTS_PER_TICK // SPOTS_PER_TICK
+        previous = after
+        for spot in spots(after, last, SPOTS_PER_TICK):
+            try:
+                found = self._log.read(spot - 1, 1)
+            except DamagedRecord:
+                continue
+            near = [one for block in found[:1] for one in block.records if previous < one.sequence <= spot]
+            records += near[-most:]
+            previous = spot
+        return self._subjects(point, records), last, left_out(last - after, len(records))
+
+    def _subjects(self, point: Point, records: Sequence[Record]) -> list[Subject]:
+        if point == "collected":
+            return [RecordSubject(record, self._clock) for record in records]
+        subjects: list[Subject] = []
+        for record in records:
+            try:
+                event, destinations = self._dispatcher.processed(record)
+                subjects.append(ProcessedSubject(event, destinations, self._clock))
+            except Exception as error:  # what an event causes costs that event; its dead letter tells more
+                _LOG.debug("event_not_processed_for_tail", error=str(error), sequence=record.sequence)
+        return subjects
 
     async def _delivered(self) -> None:
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
         rouse = _threadsafe(loop, wake)
-        waiting: deque[_Delivered] = deque()
-        left_out = [0]
+        waiting: deque[Subject] = deque()
+        thinner = Thinner(EVENTS_PER_TICK)
 
         def tapped(destination: str, event: Event, result: Result, attempts: int, took_ms: float) -> None:
             """On the delivery loop: microseconds, whatever happens here."""
-            if len(waiting) < EVENTS_PER_TICK:
-                waiting.append(_Delivered(destination, event, result, attempts, took_ms, self._clock))
-            else:
-                left_out[0] += 1
+            if thinner.passes():
+                waiting.append(DeliveredSubject(destination, event, result, attempts, took_ms, self._clock))
             rouse()
 
         untap = self._dispatcher.tap(tapped)
@@ -193,108 +225,21 @@ class Tail:
             while True:
                 await wake.wait()
                 wake.clear()
+                self._left("delivered", thinner.taken())
                 self._show("delivered", [waiting.popleft() for _ in range(len(waiting))])
-                if left_out[0]:
-                    count, left_out[0] = left_out[0], 0
-                    self._missed("delivered", count)
                 await asyncio.sleep(TICK_S)
         finally:
             untap()
 
-    def _show(self, point: Point, subjects: "Sequence[_Subject]") -> None:
+    def _show(self, point: Point, subjects: Sequence[Subject]) -> None:
         for subject in subjects:
             for watcher in self._watchers[point]:
                 watcher.offer(subject)
 
-    def _missed(self, point: Point, count: int) -> None:
-        for watcher in self._watchers[point]:
-            watcher.missed(count)
-
-
-class RecordSubject:
-    """An event of the log as a filter and a watcher see it."""
-
-    __slots__ = ("_clock", "_record")
-
-    def __init__(self, record: Record, clock: Clock) -> None:
-        self._record, self._clock = record, clock
-
-    def values(self, key: str) -> Sequence[str]:
-        return _of_event(key, self._record, self._record.raw)
-
-    def age_ms(self) -> int:
-        return self._clock.wall_ms() - self._record.received_ms
-
-    def text(self) -> str:
-        return self._record.raw.decode("utf-8", "replace")
-
-    def view(self, payload: bool) -> dict[str, Any]:
-        view = views.record_view(self._record)
-        if not payload:
-            del view["payload"]
-        return view
-
-
-class _Delivered:
-    """A delivery as a filter and a watcher see it."""
-
-    __slots__ = ("_attempts", "_clock", "_destination", "_event", "_result", "_took_ms")
-
-    def __init__(
-        self, destination: str, event: Event, result: Result, attempts: int, took_ms: float, clock: Clock
-    ) -> None:
-        self._destination, self._event, self._result = destination, event, result
-        self._attempts, self._took_ms, self._clock = attempts, took_ms, clock
-
-    def values(self, key: str) -> Sequence[str]:
-        own = {
-            "dest": self._destination,
-            "reason": self._result.reason,
-            "state": STATES[self._result.kind],
-            "code": str(views.code_of(self._result.reason) or ""),
-        }
-        if key in own:
-            return (own[key],) if own[key] else ()
-        return _of_event(key, self._event, self._event.json)
-
-    def age_ms(self) -> int:
-        return self._clock.wall_ms() - self._event.received_ms
-
-    def text(self) -> str:
-        return f"{self._destination} {self._result.reason} {self._event.json.decode('utf-8', 'replace')}"
-
-    def view(self, payload: bool) -> dict[str, Any]:
-        event = self._event
-        view = {
-            "destination": self._destination,
-            "state": STATES[self._result.kind],
-            "reason": self._result.reason,
-            "attempts": self._attempts,
-            "took_ms": round(self._took_ms, 3),
-            "sequence": event.sequence,
-            "part": event.part,
-            "received_ms": event.received_ms,
-            "source": event.source,
-            "type": event.type,
-            "event": event_name(event.json),
-            "message_id": event.message_id,
-            "user_id": event.user_id,
-            "anonymous_id": event.anonymous_id,
-            "replayed": event.replayed,
-        }
-        return {**view, "sample": self._result.sample, "payload": views.raw_json(event.json)} if payload else view
-
-
-_Subject = RecordSubject | _Delivered
-
-
-def _of_event(key: str, event: Record | Event, payload: bytes) -> Sequence[str]:
-    if key == "event":
-        return (event_name(payload),)
-    if key == "user":
-        return [name for name in (event.user_id, event.anonymous_id) if name]
-    field = {"source": event.source, "type": event.type, "id": event.message_id}.get(key)
-    return (field,) if field else ()
+    def _left(self, point: Point, left: Left) -> None:
+        if left.events:
+            for watcher in self._watchers[point]:
+                watcher.sampled(left)
 
 
 def _threadsafe(loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> Callable[[], None]:

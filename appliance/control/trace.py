@@ -55,6 +55,8 @@ class Trace(msgspec.Struct, kw_only=True):
     events: list[Traced]
     refused: list[dict[str, Any]]
     """Refused input that holds this id: when, from which source, why."""
+    unreadable: list[dict[str, Any]] = []
+    """Where nothing is known of the id: ranges of the log that destinations skipped, of which it may have been."""
 
 
 class Tracer:
@@ -80,13 +82,28 @@ class Tracer:
         self._letters = {(letter.destination, letter.sequence): letter for letter in dead}
         lost = [letter for letter in dead if letter.sequence not in known]
         events = [self._traced(item) for item in found] + [self._of_letter(letter) for letter in lost[:FOUND_MAX]]
-        return Trace(message_id=message_id, events=events, refused=self._refused(message_id))
+        refused = self._refused(message_id)
+        unreadable = [] if events or refused else self._unreadable()
+        return Trace(message_id=message_id, events=events, refused=refused, unreadable=unreadable)
+
+    def _unreadable(self) -> list[dict[str, Any]]:
+        return [
+            {"destination": name, "first": skip.first_sequence, "last": skip.last_sequence, "reason": skip.reason}
+            for name in self._progress
+            for skip in self._log.skips(name)
+        ][:FOUND_MAX]
 
     def _traced(self, found: Found) -> Traced:
         record = msgspec.structs.replace(found.record, sequence=found.sequence)
         routes = self._dispatcher.route(record)
         names = [*self._status, *(name for name in self._progress if name not in self._status)]
-        standings = [self._standing(name, record, routes.get(name, ())) for name in names]
+        executing = self._dispatcher.executing(record.sequence)
+        standings = [
+            _executing(name, executing[name])
+            if name in executing
+            else self._standing(name, record, routes.get(name, ()))
+            for name in names
+        ]
         return Traced(event=views.record_view(record), collected="in the log", destinations=standings)
 
     def _of_letter(self, letter: DeadLetter) -> Traced:
@@ -110,18 +127,21 @@ class Tracer:
             return Standing(destination=name, state="skipped", words=f"skipped: {because}")
         status = self._status.get(name)
         progress = self._progress.get(name) or Progress()
+        if record.sequence <= progress.start:
+            words = "collected before this destination began; `sternpost replay` can bring it"
+            return Standing(destination=name, state="skipped", words=words)
         if record.sequence <= max(progress.low, status.sequence_low if status else 0) or _within(progress, record):
-            return self._settled(name, lanes)
+            return self._settled(name, lanes, progress)
         if status is None:
             return Standing(destination=name, state="parked", words="waits; the destination is not configured any more")
         if not lanes:
             return Standing(destination=name, state=JobState.FILTERED, words="not meant for this destination")
         return self._waiting(status, progress, record)
 
-    def _settled(self, name: str, lanes: Sequence[str]) -> Standing:
+    def _settled(self, name: str, lanes: Sequence[str], progress: Progress) -> Standing:
         if not lanes and name in self._status:
             return Standing(destination=name, state=JobState.FILTERED, words="not meant for this destination")
-        words = "delivered, or older than the destination's first start"
+        words = "delivered" if progress.start >= 0 else "delivered, or older than the destination's first start"
         return Standing(destination=name, state=JobState.SUCCEEDED, words=words)
 
     def _held(self, name: str, lane: str, sequence: int) -> Standing | None:
@@ -211,6 +231,11 @@ class Tracer:
 
 def _within(progress: Progress, record: Record) -> bool:
     return any(first <= record.sequence <= last for first, last in progress.ranges)
+
+
+def _executing(name: str, attempt: int) -> Standing:
+    words = f"with the plug-in now, attempt {attempt}"
+    return Standing(destination=name, state=JobState.EXECUTING, words=words, attempts=attempt - 1)
 
 
 def _dead_standing(letter: DeadLetter) -> Standing:

@@ -12,16 +12,25 @@ import msgspec
 
 from appliance.control.ports import DestinationStatus, SourceStatus
 from appliance.core.event import Event, Record, event_name, unpack_event
-from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor
+from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor, Skip
 
-PAYLOAD_BYTES_MAX = 1 << 20
+NOTHING = msgspec.Raw(b"null")
+"""In place of a payload that may not be seen."""
 _RECORD = msgspec.msgpack.Decoder(Record)
 _CODE = re.compile(r"\b(?:HTTP |status )([1-5]\d\d)\b")
 
 
 class SourceView(msgspec.Struct, kw_only=True):
+    """A source; counts are since the start of the process."""
+
     name: str
     enabled: bool
+    state: str
+    """running, paused (by an operator: 503, clients keep their events) or disabled (404)."""
+    accepted_per_s: float
+    """Events, over the last 10 s."""
+    refused_5m: int
+    """Events refused in the last five minutes."""
     requests_total: int
     accepted_total: int
     duplicates_total: int
@@ -40,8 +49,13 @@ class ErrorView(msgspec.Struct, kw_only=True):
 
 
 class DestinationView(msgspec.Struct, kw_only=True):
+    """A destination; counts are since the start of the process."""
+
     name: str
+    kind: str = "destination"
     plugin: str
+    sources: list[str]
+    """Names of the sources delivered there."""
     state: str
     """running, degraded, open, misconfigured, paused, stopped; parked when it is not configured any more."""
     enabled: bool
@@ -64,6 +78,24 @@ class DestinationView(msgspec.Struct, kw_only=True):
     """By kind, the latest first."""
     hung: int
     """Calls of the plug-in that did not end in time and cannot be stopped."""
+    delivered_per_s: float
+    """Events, over the last 10 s."""
+    failed_5m: int
+    """Events not delivered, each attempt, over the last five minutes."""
+    last_error_ms: int
+    """0: there was none."""
+    skips: list["SkipView"] = []
+    """Ranges of the log that it did not deliver and never will by itself, the newest last; not in the overview."""
+
+
+class SkipView(msgspec.Struct):
+    """A range of the log that a destination skipped."""
+
+    first_sequence: int
+    last_sequence: int
+    skipped_ms: int
+    """Wall time."""
+    reason: str
 
 
 class HeldView(msgspec.Struct, kw_only=True):
@@ -119,15 +151,20 @@ class DeadDetail(DeadView, kw_only=True):
 
     first_failed_ms: int
     sample: str
-    """What was sent and what came back."""
+    """What was sent and what came back; "" without the right to see payloads."""
     payload: msgspec.Raw
-    """As it was delivered; the original where it never came so far."""
+    """As it was delivered; the original where it never came so far. null without the right to see payloads."""
     original: msgspec.Raw
+    """As the client sent it; null without the right to see payloads."""
 
 
 class Overview(msgspec.Struct, kw_only=True):
     """Is data coming in, is it safe, is it leaving, what is ill."""
 
+    appliance: str
+    """Name of the machine."""
+    role: str
+    """Of the token that asks."""
     version: str
     pid: int
     started_ms: int
@@ -140,6 +177,10 @@ class Overview(msgspec.Struct, kw_only=True):
     sick: list[str]
     sources: list[SourceView]
     log: LogStats
+    dead_total: int
+    """Dead letters kept now."""
+    refused_total: int
+    """Refused input kept now."""
     destinations: list[DestinationView]
     replays: list[ReplayView]
 
@@ -154,32 +195,45 @@ def wire(value: Any) -> bytes:
 
 def source_view(status: SourceStatus) -> SourceView:
     """A source's figures."""
-    return SourceView(**{name: getattr(status, name) for name in SourceView.__struct_fields__})
+    state = "disabled" if not status.enabled else "paused" if status.paused else "running"
+    names = set(SourceView.__struct_fields__) - {"state"}
+    return SourceView(state=state, **{name: getattr(status, name) for name in names})
 
 
-def destination_view(status: DestinationStatus) -> DestinationView:
-    """A destination's figures."""
+def destination_view(status: DestinationStatus, sources: Sequence[str], payloads: bool) -> DestinationView:
+    """A destination's figures.
+
+    Args:
+        sources: all there are, for a destination that takes from all.
+        payloads: whether samples may be seen.
+    """
     renamed = {"oldest_undelivered_age_ms": "oldest_undelivered_ms"}
-    values = {name: getattr(status, renamed.get(name, name)) for name in DestinationView.__struct_fields__}
+    names = set(DestinationView.__struct_fields__) - {"kind", "skips"}
+    values = {name: getattr(status, renamed.get(name, name)) for name in names}
     errors = [
-        ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample)
+        ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample if payloads else "")
         for reason, kind in reversed(list(status.errors.items()))
     ]
-    return DestinationView(**{**values, "state": str(status.state), "breaker": dict(status.breaker), "errors": errors})
+    values |= {"state": str(status.state), "breaker": dict(status.breaker), "errors": errors}
+    values["sources"] = list(sources if status.sources is None else status.sources)
+    if not payloads:
+        values["last_error_sample"] = ""
+    return DestinationView(**values)
 
 
-def parked_view(name: str, low: int, last: int, heads: Sequence[HeldHead]) -> DestinationView:
+def parked_view(name: str, low: int, last: int, held_people: int, held_events: int) -> DestinationView:
     """A destination that the log knows and the configuration does not."""
     return DestinationView(
         name=name,
         plugin="",
+        sources=[],
         state="parked",
         enabled=False,
         sequence_low=low,
         lag_events=max(0, last - low),
         oldest_undelivered_age_ms=0,
-        held_people=len(heads),
-        held_events=sum(head.count for head in heads),
+        held_people=held_people,
+        held_events=held_events,
         in_flight=0,
         delivered_total=0,
         failed_total=0,
@@ -192,7 +246,16 @@ def parked_view(name: str, low: int, last: int, heads: Sequence[HeldHead]) -> De
         breaker={},
         errors=[],
         hung=0,
+        delivered_per_s=0.0,
+        failed_5m=0,
+        last_error_ms=0,
     )
+
+
+def skip_view(skip: Skip, skew_ms: int) -> SkipView:
+    """A skipped range; `skew_ms` is wall time minus log time."""
+    reason = skip.reason or "its backlog was full"
+    return SkipView(skip.first_sequence, skip.last_sequence, _wall(skip.skipped_ms, skew_ms), reason)
 
 
 def held_view(head: HeldHead, skew_ms: int) -> HeldView:
@@ -228,17 +291,17 @@ def dead_view(letter: DeadLetter) -> DeadView:
     return DeadView(**_dead_fields(letter))
 
 
-def dead_detail(letter: DeadLetter, skew_ms: int) -> DeadDetail:
-    """A dead letter with its payload; `skew_ms` is wall time minus log time."""
+def dead_detail(letter: DeadLetter, skew_ms: int, payloads: bool) -> DeadDetail:
+    """A dead letter with its payload, where that may be seen; `skew_ms` is wall time minus log time."""
     original = original_of(letter)
     event = transformed_of(letter)
     raw = original.raw if original else b""
     return DeadDetail(
         **_dead_fields(letter),
         first_failed_ms=_wall(letter.first_failed_ms, skew_ms),
-        sample=letter.sample,
-        payload=raw_json(event.json if event else raw),
-        original=raw_json(raw),
+        sample=letter.sample if payloads else "",
+        payload=raw_json(event.json if event else raw) if payloads else NOTHING,
+        original=raw_json(raw) if payloads else NOTHING,
     )
 
 
@@ -283,8 +346,8 @@ def raw_json(payload: bytes) -> msgspec.Raw:
     return msgspec.Raw(payload.replace(b"\r", b" ").replace(b"\n", b" ").strip())
 
 
-def record_view(record: Record) -> dict[str, Any]:
-    """An event of the log, its bytes included."""
+def record_view(record: Record, payloads: bool = True) -> dict[str, Any]:
+    """An event of the log, with its bytes where those may be seen."""
     return {
         "sequence": record.sequence,
         "received_ms": record.received_ms,
@@ -297,7 +360,7 @@ def record_view(record: Record) -> dict[str, Any]:
         "client": record.client,
         "sent_at": record.sent_at,
         "flags": record.flags,
-        "payload": raw_json(record.raw),
+        "payload": raw_json(record.raw) if payloads else NOTHING,
     }
 
 

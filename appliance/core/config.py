@@ -24,6 +24,7 @@ Network = Annotated[str, msgspec.Meta(extra={"unit": "network"})]
 Origin = Annotated[str, msgspec.Meta(extra={"unit": "origin"})]
 Url = Annotated[str, msgspec.Meta(extra={"unit": "url"})]
 Start = Annotated[str, msgspec.Meta(extra={"unit": "start"})]
+Moment = Annotated[str, msgspec.Meta(extra={"unit": "moment"})]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,11 +67,24 @@ class CollectConfig(_Table, frozen=True, kw_only=True):
     """How browsers reach this collector, for the printed snippet; default: from the listener."""
 
 
+class TokenConfig(_Table, frozen=True, kw_only=True):
+    token: Secret
+    """What its holder sends as a bearer token, at least 16 characters; env:NAME or file:PATH."""
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+    """viewer looks; operator also pauses, requeues, replays and drains; admin also deletes, rotates and re-loads."""
+    payloads: bool = False
+    """Whether its holder may see the content of events, and samples of what was sent and answered."""
+
+
 class ControlConfig(_Table, frozen=True, kw_only=True):
     listen: Address = "127.0.0.1:8081"
     """Address and port of the admin API."""
     tls: TlsConfig | None = None
     """Serve the admin API over HTTPS."""
+    tokens: dict[str, TokenConfig] = {}
+    """Further tokens by name, beside the one in DATA/admin.token; they re-load while running."""
+    console_windows_max: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
+    """So many windows of the console in the browser at once, each a process; 0: there is none."""
 
 
 class WalConfig(_Table, frozen=True, kw_only=True):
@@ -113,6 +127,10 @@ class WalConfig(_Table, frozen=True, kw_only=True):
 class SourceConfig(_Table, frozen=True, kw_only=True):
     write_key: Secret
     """What clients authenticate with; literal, env:NAME or file:PATH."""
+    previous_write_key: Secret | None = None
+    """Accepted beside write_key while clients change over to that; literal, env:NAME or file:PATH."""
+    previous_write_key_until: Moment = ""
+    """The previous key is refused from this RFC 3339 time on; "": as long as it stands here."""
     type: Literal["http"] = "http"
     """Kind of source."""
     enabled: bool = True

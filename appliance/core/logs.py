@@ -19,6 +19,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from appliance.core.recent_lines import RecentLines
+
 REPEAT_S = 10.0
 """The same error is written at most once in this time."""
 KINDS_MAX = 1_000
@@ -29,6 +31,8 @@ FIELD_CHARACTERS_MAX = 2_000
 _ROOT = "sternpost"
 _HIDE_CHARACTERS_MIN = 6  # shorter values would mask ordinary words
 _hidden: set[str] = set()
+recent = RecentLines()
+"""What this process wrote last."""
 
 
 class EventLogger:
@@ -150,6 +154,7 @@ class _Handler(logging.Handler):
                 if left_out:
                     fields["left_out"] = left_out
             trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+            _remember(record, event, fields, trace)
             self._stream.write(masked(self._render(record, event, fields, trace)) + "\n")
             self._stream.flush()
         except Exception:  # a log line that cannot be written must not stop the work it tells of
@@ -174,6 +179,16 @@ def _kind(record: logging.LogRecord, event: str, fields: dict[str, Any]) -> tupl
         event = str(record.msg)
     parts = [str(fields.get(name, "")) for name in ("source", "destination", "plugin")]
     return (record.name, str(record.levelno), event, *parts, error)
+
+
+def _remember(record: logging.LogRecord, event: str, fields: dict[str, Any], trace: str) -> None:
+    kept = {
+        name: value if isinstance(value, int | float | None) else masked(_cut(value)) for name, value in fields.items()
+    }
+    if trace:
+        kept["traceback"] = masked(trace)[-FIELD_CHARACTERS_MAX:]
+    level = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
+    recent.add(int(record.created * 1000), level, _room(record), masked(_cut(event)), kept)
 
 
 def _as_text(record: logging.LogRecord, event: str, fields: dict[str, Any], trace: str) -> str:

@@ -2,15 +2,13 @@
 
 import os
 import re
-import secrets
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from appliance.core import logs, units
+from appliance.core import units, write_keys
 from appliance.core.config import Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.secret import Secret
@@ -21,8 +19,9 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 DEPTH_MAX = 64
 HOST_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(DestinationConfig)) - {"options"}
 """Keys of a [destinations.NAME] table that are ours; all others belong to its plug-in."""
-KEYS_FILE = "keys.toml"
-"""Generated write keys, in the data folder."""
+RESERVED_TOKENS = ("admin", "log")
+"""Names that the audit trail gives to the token in DATA/admin.token and to what the log does by its own rules."""
+TOKEN_CHARACTERS_MIN = 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _PLUGIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -37,12 +36,13 @@ class Loaded:
         config: the whole, valid as far as the core knows; plug-in options are checked by their plug-ins.
         origins: key path -> line of the file, from 1; empty without a file.
         file: the file's path as shown to people; "" without a file.
+        generated: whether sources and destinations are those of `default_config`.
     """
 
-    __slots__ = ("config", "file", "origins")
+    __slots__ = ("config", "file", "generated", "origins")
 
-    def __init__(self, config: Config, origins: dict[KeyPath, int], file: str) -> None:
-        self.config, self.origins, self.file = config, origins, file
+    def __init__(self, config: Config, origins: dict[KeyPath, int], file: str, generated: bool = False) -> None:
+        self.config, self.origins, self.file, self.generated = config, origins, file, generated
 
     def line_of(self, path: KeyPath) -> int:
         """Line of a key, of the nearest table around it, or 0; e.g. `line_of(("destinations", "crm", "url"))`."""
@@ -81,6 +81,7 @@ def load(path: Path, data: Path) -> Loaded:
         loaded.config = msgspec.structs.replace(
             loaded.config, sources=defaults.sources, destinations=defaults.destinations
         )
+        loaded.generated = True
     return loaded
 
 
@@ -106,7 +107,7 @@ def examine(path: Path) -> tuple[Loaded, list[Fault]]:
 
 def load_or_default(path: Path | None, data: Path) -> Loaded:
     """`load`, or the defaults where no file is given."""
-    return Loaded(default_config(data), {}, "") if path is None else load(path, data)
+    return Loaded(default_config(data), {}, "", generated=True) if path is None else load(path, data)
 
 
 def default_config(data: Path) -> Config:
@@ -117,10 +118,17 @@ def default_config(data: Path) -> Config:
     Raises:
         ConfigError: the kept keys cannot be read or written.
     """
-    key = _kept_key(data / KEYS_FILE)
-    logs.hide(key)
+    keys = write_keys.kept(data)
     files = DestinationConfig(plugin="jsonl", start="oldest", options={"folder": str(data.absolute() / "out")})
-    return Config(sources={"default": SourceConfig(write_key=Secret(key))}, destinations={"files": files})
+    return Config(sources={"default": generated_source(keys)}, destinations={"files": files})
+
+
+def generated_source(keys: write_keys.Kept) -> SourceConfig:
+    """The source of a run without a file."""
+    previous = Secret(keys.previous) if keys.previous else None
+    return SourceConfig(
+        write_key=Secret(keys.write_key), previous_write_key=previous, previous_write_key_until=keys.until
+    )
 
 
 def _line_of(origins: dict[KeyPath, int], path: KeyPath) -> int:
@@ -229,6 +237,7 @@ def _cross_check(table: dict[str, Any], faults: Faults) -> None:
     """What only two keys together show. Works on the raw tables, so that one faulty key hides no other fault."""
     _check_listeners(table, faults)
     _check_write_keys(_tables(table, "sources"), faults)
+    _check_tokens(_tables(table, "control").get("tokens"), faults)
     for name, destination in _tables(table, "destinations").items():
         _check_sources_of(("destinations", name, "sources"), destination.get("sources"), table, faults)
         _check_order(("destinations", name, "retry"), destination.get("retry"), "delay_min", "delay_max", faults)
@@ -277,17 +286,37 @@ def _check_listeners(table: dict[str, Any], faults: Faults) -> None:
 def _check_write_keys(sources: dict[str, Any], faults: Faults) -> None:
     owners: dict[str, str] = {}
     for name, source in sources.items():
-        quiet = Faults(faults.file, faults.line_of, faults.base)
-        key = convert(source.get("write_key"), Secret, ("sources", name, "write_key"), quiet)
-        if key is BAD:
-            continue
-        owner = owners.setdefault(key.reveal(), name)
-        if owner != name:
+        for option in ("write_key", "previous_write_key"):
+            quiet = Faults(faults.file, faults.line_of, faults.base)
+            key = convert(source.get(option), Secret, ("sources", name, option), quiet)
+            if key is BAD:
+                continue
+            owner = owners.setdefault(key.reveal(), name)
+            if owner != name:
+                faults.add(
+                    ("sources", name, option),
+                    f"is the write key of source {shown(owner)} too",
+                    "give each source its own key",
+                )
+
+
+def _check_tokens(tokens: Any, faults: Faults) -> None:
+    """Tokens that could be mistaken for one another, or guessed."""
+    owners: dict[str, str] = {}
+    for name, table in tokens.items() if isinstance(tokens, dict) else ():
+        path: KeyPath = ("control", "tokens", name)
+        if name in RESERVED_TOKENS or not _NAME.fullmatch(name):
             faults.add(
-                ("sources", name, "write_key"),
-                f"is the write key of source {shown(owner)} too",
-                "give each source its own key",
+                path, "is no name for a token", f"letters and digits, and neither of {', '.join(RESERVED_TOKENS)}"
             )
+        quiet = Faults(faults.file, faults.line_of, faults.base)
+        token = convert(table.get("token") if isinstance(table, dict) else None, Secret, (*path, "token"), quiet)
+        if token is BAD:
+            continue
+        if len(token.reveal()) < TOKEN_CHARACTERS_MIN:
+            faults.add((*path, "token"), f"is shorter than {TOKEN_CHARACTERS_MIN} characters", "`openssl rand -hex 24`")
+        elif owners.setdefault(token.reveal(), name) != name:
+            faults.add((*path, "token"), f"is the token of {shown(owners[token.reveal()])} too", "give each its own")
 
 
 def _check_sources_of(path: KeyPath, names: Any, table: dict[str, Any], faults: Faults) -> None:
@@ -325,35 +354,3 @@ def _check_files(path: KeyPath, table: Any, faults: Faults) -> None:
         text = table.get(field.name) if isinstance(table, dict) else None
         if isinstance(text, str) and "\0" not in text and not os.access(_there(faults.base, text), os.R_OK):
             faults.add((*path, field.name), f"{shown(text)} cannot be read")
-
-
-def _kept_key(path: Path) -> str:
-    """The generated key, made on first use; two processes that start at once agree on one."""
-    try:
-        if not path.exists():
-            _write_key(path)
-        key = tomllib.loads(path.read_text(encoding="utf-8"))["sources"]["default"]["write_key"]
-    except OSError as error:
-        raise ConfigError([Fault(str(path), 0, "file", f"cannot be used: {error.strerror}")]) from None
-    except (ValueError, KeyError, TypeError):
-        key = None
-    if not isinstance(key, str) or not key:
-        hint = "delete the file, and a new key is made"
-        raise ConfigError([Fault(str(path), 0, "sources.default.write_key", "holds no key", hint)])
-    return key
-
-
-def _write_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write("# Made by Sternpost for runs without a configuration file; `sternpost keys` shows it.\n")
-        opened.write(f'[sources.default]\nwrite_key = "wk_{secrets.token_hex(16)}"\n')
-        opened.flush()
-        os.fsync(opened.fileno())
-    try:
-        os.link(temporary, path)  # fails where another process was first, and then its key holds
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)

@@ -237,7 +237,7 @@ def _literal(value: Any, allowed: tuple[Any, ...]) -> Any:
 def _secret(value: Any, path: KeyPath, base: Path) -> Secret:
     if not isinstance(value, str):
         raise ValueError(f"expected env:NAME or file:PATH, got {kind_of(value)}")
-    is_write_key = bool(path) and path[-1] == "write_key"
+    is_write_key = bool(path) and path[-1] in ("write_key", "previous_write_key")
     if value.startswith("file:"):
         value = f"file:{base / Path(value[5:]).expanduser()}"
     secret = Secret.resolve(value, literal=is_write_key)
@@ -248,7 +248,7 @@ def _secret(value: Any, path: KeyPath, base: Path) -> Secret:
 
 
 def _checked_text(value: Any, unit: str, meta: list[msgspec.Meta]) -> str:
-    if unit == "start" and isinstance(value, date):  # TOML has times of its own; a datetime is a date too
+    if unit in ("start", "moment") and isinstance(value, date):  # TOML has times of its own; a datetime is a date too
         value = value.isoformat()
     text = _text(value)
     if unit in _TEXT_CHECKS:
@@ -297,6 +297,7 @@ _TEXT_CHECKS: dict[str, Callable[[str], object]] = {
     "url": _check_url,
     "endpoint": _check_endpoint,
     "start": units.parse_start,
+    "moment": units.parse_moment,
 }
 
 

@@ -75,6 +75,23 @@ def parse_start(text: str) -> datetime | None:
     return moment
 
 
+def parse_moment(text: str) -> datetime | None:
+    """An RFC 3339 time with its offset; None for "".
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f'{_shown(text)} is no time; write one such as "2030-01-31T12:00:00Z"')
+    return moment
+
+
 def _ip(host: str, text: str, version: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         address = ipaddress.ip_address(host)

@@ -1,6 +1,6 @@
 """Brings configured destinations and plug-in files together: what can run, and every reason why something cannot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from appliance.core.errors import ConfigError, Fault, PluginFault
@@ -87,3 +87,20 @@ def bind(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], li
     if faults:
         raise ConfigError(sorted(faults, key=lambda fault: fault.line))
     return bound, broken
+
+
+def known_options_faults(plugins: Mapping[str, Plugin], loaded: Loaded, base: Path) -> list[Fault]:
+    """What is wrong with the options of destinations whose plug-in is known already; no plug-in is loaded for it.
+
+    Args:
+        plugins: by name.
+        base: folder that relative paths in options start from.
+    """
+    faults: list[Fault] = []
+    for name, destination in loaded.config.destinations.items():
+        if plugin := plugins.get(destination.plugin):
+            path = ("destinations", name)
+            faults += options_faults(
+                plugin, destination.options, path=path, file=loaded.file, line_of=loaded.line_of, base=base
+            )
+    return sorted(faults, key=lambda fault: fault.line)

@@ -9,12 +9,16 @@ class Cursor:
     """
 
     def __init__(
-        self, low: int = 0, ranges: list[tuple[int, int]] | None = None, parts: dict[int, list[int]] | None = None
+        self,
+        low: int = 0,
+        ranges: list[tuple[int, int]] | None = None,
+        parts: dict[int, list[int]] | None = None,
+        taken: int = 0,
     ) -> None:
         self.read = low
         """The last sequence taken from the log."""
         self._restored = list(ranges or [])
-        self._until = self._restored[-1][1] if self._restored else low
+        self._until = max(self._restored[-1][1] if self._restored else low, taken)
         self._restored_parts = dict(parts or {})
         self._open: dict[int, set[int]] = {}
         self._parts_done: dict[int, list[int]] = {}
@@ -26,8 +30,13 @@ class Cursor:
 
     @property
     def recovering(self) -> bool:
-        """Whether the log still holds events that a former process took but did not settle, among settled ones."""
+        """Whether the log still holds events that a former process took: older than what stands in the held store."""
         return self.read < self._until
+
+    @property
+    def taken(self) -> int:
+        """The last sequence that this process or a former one took; nothing in the held store is newer."""
+        return max(self.read, self._until)
 
     @property
     def low(self) -> int:

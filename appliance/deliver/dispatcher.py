@@ -3,20 +3,20 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import uvloop
 
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config, DestinationConfig
-from appliance.core.event import Event, Record, pack_event
+from appliance.core.event import Event, Record
+from appliance.core.pauses import Pauses
+from appliance.deliver import operations
 from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
@@ -24,16 +24,18 @@ from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.reviving import new_replay
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.sdk import Config as PluginConfig
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, ReplayCursor, Transaction
+from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
-CALLS_TIMEOUT_S = 7.0
+CALLS_TIMEOUT_S = 6.0
 """Calls under way may take so long to end at a stop."""
+END_S = 8.8
+"""After that a stop goes on without the deliveries: somebody's code blocks their loop."""
 BACKLOG_CHECK_S = 5.0
 _LOG = logs.logger("deliver")
-_RECORD = msgspec.msgpack.Decoder(Record)
 T = TypeVar("T")
 
 
@@ -55,8 +57,7 @@ class Dispatcher:
 
     def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
         self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
-        self._paused_file = paused_file
-        self._paused: set[str] = set(_read_paused(paused_file))
+        self._paused = Pauses(paused_file)
         self._workers: dict[str, Worker] = {}
         self._bound: dict[str, Bound] = {}
         self._taps: set[Delivered] = set()
@@ -85,11 +86,16 @@ class Dispatcher:
         self._watchdog.stop()
         if not self._thread.is_alive():
             return
+        join_s = 0.0
         try:
-            await self._on_loop(self._end())
+            async with asyncio.timeout(END_S):
+                await self._on_loop(self._end())
+            join_s = 0.5
+        except TimeoutError:
+            _LOG.error("deliveries_left_behind", after_s=END_S, kept="what was not settled is sent again")
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            await asyncio.to_thread(self._thread.join, 2.0)
+            await asyncio.to_thread(self._thread.join, join_s)
 
     async def apply(self, config: Config, bound: Mapping[str, Bound]) -> list[str]:
         """Go over to another configuration; returns what changed, in words. Unchanged destinations do not notice."""
@@ -119,6 +125,7 @@ class Dispatcher:
         old, self._bound = self._bound, bound
         await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
         self._log.set_active(config.destinations)
+        changes += await self._end_parked(config.destinations)
         for name, one in bound.items():
             before = old.get(name)
             if before == one:
@@ -133,14 +140,30 @@ class Dispatcher:
         for key, worker in list(self._workers.items()):
             if worker.stream.destination == name:
                 del self._workers[key]
-                await worker.stop(CALLS_TIMEOUT_S)
+                await self._halt(worker)
+
+    async def _halt(self, worker: Worker) -> None:
+        """Stop it; one whose outcomes cannot be saved does not keep the others from what comes next."""
+        try:
+            await worker.stop(CALLS_TIMEOUT_S)
+        except TimeoutError:
+            _LOG.error("outcomes_not_saved", destination=worker.stream.key, kept="the events, which are sent again")
+
+    async def _end_parked(self, configured: Collection[str]) -> list[str]:
+        """Replays of destinations that are not configured any more end, since nobody goes on with them."""
+        changes = []
+        for name, cursor in self._log.replays().items():
+            if cursor.destination not in configured:
+                await self._drop_replay(name, f"destination {cursor.destination} is not configured any more")
+                changes.append(f"replay {name} ended with its destination; start it again where it is still wanted")
+        return changes
 
     def _begin_new(self, transaction: Transaction, destinations: Mapping[str, DestinationConfig]) -> None:
         """New ones get their position at once, those whose plug-in is broken too: their events wait in the log."""
         for name, destination in destinations.items():
             if self._log.progress(name) is None:
                 low = self._start_of(destination.start)
-                transaction.save_progress(name, Progress(low=low, read=low))
+                transaction.save_progress(name, Progress(low=low, read=low, start=low))
 
     def _start_of(self, start: str) -> int:
         if start == "now":
@@ -164,19 +187,36 @@ class Dispatcher:
         goes = self._pipeline.goes(one.config.sources, _names(cursor.destination, one), cursor.criteria)
 
         def ended() -> None:
-            self._ending = self._loop.create_task(self._alone(self._end_replay(name)))
+            self._ending = self._loop.create_task(self._alone(self._end_replay(name, cursor)))
 
         worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
         worker.paused = cursor.destination in self._paused or not one.config.enabled
         worker.wake()
 
-    async def _end_replay(self, name: str) -> None:
-        worker = self._workers.pop(name, None)
-        if worker is None:
-            return  # A re-load came first; the replay has started anew and will end again.
+    async def _end_replay(self, name: str, cursor: ReplayCursor) -> None:
+        worker = self._workers.get(name)
+        if worker is None or worker.stream.cursor is not cursor:
+            return  # A re-load came first, and what started anew will end again; or it was cancelled.
+        del self._workers[name]
         await worker.stop(CALLS_TIMEOUT_S)
         await self._log_write(lambda transaction: transaction.drop_replay(name))
         _LOG.info("replay_finished", destination=worker.stream.destination, replay=name)
+
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay."""
+        await self._on_loop(self._alone(self._cancel_replay(name)))
+
+    async def _cancel_replay(self, name: str) -> None:
+        if name not in self._log.replays():
+            raise KeyError(name)
+        worker = self._workers.pop(name, None)
+        if worker is not None:
+            await self._halt(worker)
+        await self._drop_replay(name, "cancelled by an operator")
+
+    async def _drop_replay(self, name: str, reason: str) -> None:
+        await self._log_write(lambda transaction: transaction.drop_replay(name, reason))
+        _LOG.warning("replay_ended", replay=name, reason=reason, kept="its dead letters")
 
     async def _make(
         self, stream: Stream, one: Bound, goes: Callable[[Record], bool], ended: Callable[[], None] | None
@@ -237,6 +277,16 @@ class Dispatcher:
         workers = dict(self._workers)
         return {name: [lane] if workers[name].feed.goes(record) else [] for name in self._bound if name in workers}
 
+    def processed(self, record: Record) -> tuple[Event, list[str]]:
+        """The event as it leaves the pipeline now, and the destinations that it goes to. Any thread."""
+        goes = {name: worker.feed.goes for name, worker in list(self._workers.items()) if not worker.stream.replay}
+        return self._pipeline.event(record)[1], [name for name in self._bound if name in goes and goes[name](record)]
+
+    def executing(self, sequence: int) -> Mapping[str, int]:
+        """Destination or replay -> the attempt under way at this event; those whose plug-in has it in hand now."""
+        workers = dict(self._workers)
+        return {name: attempt for name, worker in workers.items() if (attempt := worker.executing(sequence))}
+
     def tap(self, callback: Delivered) -> Callable[[], None]:
         """Have `callback` called on the delivery loop after each delivery, until the returned function is called."""
         self._loop.call_soon_threadsafe(self._taps.add, callback)
@@ -253,66 +303,33 @@ class Dispatcher:
     async def _set_paused(self, name: str, paused: bool) -> None:
         if name not in self._bound:
             raise KeyError(name)
-        (self._paused.add if paused else self._paused.discard)(name)
-        for worker in self._workers.values():
+        await asyncio.to_thread(self._paused.set, name, paused)
+        for worker in list(self._workers.values()):
             if worker.stream.destination != name:
                 continue
             if paused:
                 worker.paused = True
             else:
                 worker.resume()
-        temporary = self._paused_file.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(sorted(self._paused)))
-        temporary.replace(self._paused_file)
 
-    async def requeue(self, ids: Sequence[int]) -> int:
-        """Bring dead letters back into their lanes at their original sequence; returns how many there still were."""
-        return await self._on_loop(self._alone(self._requeue(list(ids))))
+    async def requeue(self, ids: Sequence[int], edited: Record | None = None) -> int:
+        """Bring dead letters back into their lanes at their original sequence; returns how many there still were.
 
-    async def _requeue(self, ids: list[int]) -> int:
-        letters = [letter for each in ids if (letter := self._log.dead_letter(each)) is not None]
-        jobs = {letter.id: self._revived(letter) for letter in letters if letter.destination in self._workers}
-        workers = {self._workers[job.destination] for job in jobs.values()}
-        for worker in workers:
-            await worker.block_loads()
-        revived: list[HeldJob] = []
+        Args:
+            edited: takes the place of the original; for a single letter, of the same person and sequence.
+        """
+        work = operations.requeue(list(ids), edited, self._log, self._pipeline, self._workers)
+        return await self._on_loop(self._alone(work))
 
-        def change(transaction: Transaction) -> list[HeldJob]:
-            found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
-            places = {(job.destination, job.lane, job.sequence, job.part): job for job in found}
-            transaction.hold(list(places.values()))
-            return found
+    async def drain(self, name: str) -> int:
+        """Whoever waits for a next try is tried now, an open breaker probes; returns how many people that is."""
+        return await self._on_loop(self._drain(name))
 
-        try:
-            revived = await self._log_write(change)
-        finally:
-            for worker in workers:
-                mine = {
-                    (job.lane, job.sequence, job.part)
-                    for job in revived
-                    if self._workers.get(job.destination) is worker
-                }
-                worker.requeued(Counter(lane for lane, _, _ in mine))
-        return len(revived)
-
-    def _revived(self, letter: DeadLetter) -> HeldJob:
-        """The job anew: the original event through the present pipeline, or as it was where the original is gone."""
-        lane, packed = letter.lane, letter.event
-        if letter.record:
-            lane, event = self._pipeline.event(_RECORD.decode(letter.record))
-            packed = pack_event(event)
-        return HeldJob(
-            destination=letter.destination,
-            lane=lane,
-            sequence=letter.sequence,
-            part=letter.part,
-            attempts=0,
-            next_try_ms=0,
-            first_failed_ms=0,
-            held_ms=self._log.log_now_ms(),
-            error="requeued",
-            event=packed,
-        )
+    async def _drain(self, name: str) -> int:
+        if name not in self._bound:
+            raise KeyError(name)
+        mine = [worker for worker in self._workers.values() if worker.stream.destination == name]
+        return sum(operations.drain(worker, self._log.log_now_ms()) for worker in mine)
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
         """Deliver what was received in [from_ms, to_ms) again; returns the replay's name."""
@@ -321,22 +338,7 @@ class Dispatcher:
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        first, until = self._log.sequence_at(from_ms), self._log.sequence_at(to_ms) - 1
-        if to_ms >= self._clock.wall_ms():
-            until = self._log.last_sequence
-        if until < first:
-            raise ValueError("the log holds no event of that time; `sternpost wal stats` shows what it still has")
-        taken = {int(key.rpartition("#")[2]) for key in self._log.replays() if key.startswith(f"{name}#")}
-        key = f"{name}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
-        window = {"from_ms": str(from_ms), "to_ms": str(to_ms)}
-        cursor = ReplayCursor(
-            destination=name,
-            low=first - 1,
-            until=until,
-            criteria={**criteria, **window},
-            started_ms=self._clock.wall_ms(),
-            progress=Progress(low=first - 1, read=first - 1),
-        )
+        key, cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)
         return key
@@ -373,13 +375,6 @@ class Dispatcher:
 def _names(name: str, one: Bound) -> frozenset[str]:
     """How an event's `integrations` may call this destination."""
     return frozenset({name.lower(), one.config.plugin.lower()})
-
-
-def _read_paused(file: Path) -> list[str]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=list[str])
-    except (OSError, msgspec.DecodeError):
-        return []
 
 
 def _quietly(call: Callable[..., Any], *arguments: Any) -> None:

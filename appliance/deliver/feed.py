@@ -7,7 +7,7 @@ from appliance.core import logs
 from appliance.core.event import Record
 from appliance.core.plan import Join, Planned
 from appliance.deliver.cursor import Cursor
-from appliance.deliver.lane import Buried, Effect, Held, Job, Settled
+from appliance.deliver.lane import Buried, Effect, Held, Job, Settled, Skipped
 from appliance.deliver.order import Order
 from appliance.deliver.ports import Pipeline
 from appliance.wal.log import DamagedBlock, Log
@@ -101,6 +101,8 @@ class Feed:
                 last=damage.last_sequence,
                 advice="sternpost wal verify tells how far the damage goes",
             )
+            first = max(damage.first_sequence, after + 1)
+            self._order.queues.effects.append(Skipped(first, damage.last_sequence, f"damaged block: {damage}"))
             self._cursor.passed(damage.last_sequence)
             self._recover()
             return

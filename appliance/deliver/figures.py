@@ -1,13 +1,18 @@
 """What an operator sees of one destination: counts since the start, latencies of the last calls, errors by kind."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from appliance.core.clock import Clock
 from appliance.core.job import DestinationState
+from appliance.core.rates import FIVE_MINUTES, PER_SECOND, Recent
 from appliance.deliver.outcome import Result
+from appliance.wal.types import HeldHead
 
+OLDEST_KEPT_MS = 5_000
 KINDS_MAX = 50
 """Different errors that are told apart."""
 
@@ -46,12 +51,42 @@ class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, ErrorKind]
     unsaved: int
     hung: int
+    sources: list[str] | None
+    """Names of the sources delivered there; None: all."""
+    delivered_per_s: float
+    """Over the last 10 s."""
+    failed_5m: int
+    """Failed calls per event of the last five minutes, retried ones and given up ones."""
+    last_error_ms: int
+    """Wall time; 0: never."""
+
+
+class OldestHeld:
+    """When the held event that failed first did so; looked up anew now and then, since that reads every held head.
+
+    Args:
+        heads: of all held lanes.
+    """
+
+    def __init__(self, heads: Callable[[], list[HeldHead]]) -> None:
+        self._heads = heads
+        self._found_ms = self._looked_ms = 0
+
+    def first_failed_ms(self, now_ms: int) -> int:
+        """Log time, up to `OLDEST_KEPT_MS` late to notice that it was settled; 0 where none has failed yet."""
+        if not self._found_ms or now_ms - self._looked_ms >= OLDEST_KEPT_MS:
+            self._looked_ms = now_ms
+            self._found_ms = min((head.first_failed_ms for head in self._heads() if head.first_failed_ms), default=0)
+        return self._found_ms
 
 
 class Figures:
     """Counts that the worker keeps while it works."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.last_error_ms = 0
+        self._delivered, self._failed = Recent(*PER_SECOND), Recent(*FIVE_MINUTES)
         self.delivered_total = self.failed_total = self.aborted_total = self.filtered_total = 0
         self.last_error = self.last_error_sample = ""
         self.errors: dict[str, ErrorKind] = {}
@@ -61,9 +96,26 @@ class Figures:
         """One call of the plug-in took so long."""
         self._latencies_ms.append(latency_ms)
 
-    def failed(self, result: Result, now_ms: int) -> None:
+    def delivered(self, count: int) -> None:
+        """So many events were delivered."""
+        self.delivered_total += count
+        self._delivered.add(count, self._clock.monotonic_ms())
+
+    @property
+    def delivered_per_s(self) -> float:
+        """Over the last 10 s."""
+        return self._delivered.per_s(self._clock.monotonic_ms())
+
+    @property
+    def failed_5m(self) -> int:
+        """Events not delivered, each attempt, over the last five minutes."""
+        return self._failed.total(self._clock.monotonic_ms())
+
+    def failed(self, result: Result) -> None:
         """One event was not delivered."""
+        now_ms = self.last_error_ms = self._clock.wall_ms()
         self.failed_total += 1
+        self._failed.add(1, self._clock.monotonic_ms())
         self.last_error, self.last_error_sample = result.reason, result.sample
         kind = self.errors.pop(result.reason, None) or ErrorKind(0, 0, "")
         kind.count, kind.last_ms, kind.sample = kind.count + 1, now_ms, result.sample

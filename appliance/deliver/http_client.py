@@ -1,4 +1,7 @@
-"""The HTTP client that plug-ins are given: one shared session per delivery loop, every address vetted on connecting."""
+"""The HTTP client that plug-ins are given: one per delivery loop, every address vetted on connecting.
+
+Requests go over connections of our own (`http_pool.py`); those by a proxy, and rare methods, over aiohttp's client.
+"""
 
 import ipaddress
 import socket
@@ -14,13 +17,10 @@ from yarl import URL
 from appliance.core.config import OutboundConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.deliver.addresses import parse_networks, refusal
+from appliance.deliver.http_pool import CONNECT_TIMEOUT_S, DNS_CACHE_S, KEEPALIVE_S, Pool
+from appliance.deliver.http_wire import METHODS, ReplyBroken, encode, target_of
 from appliance.deliver.sample import Exchange
 from appliance.sdk import Reply, Retry
-
-CONNECT_TIMEOUT_S = 10.0
-KEEPALIVE_S = 4.0
-"""Idle connections are closed first by us: Node's default is 5 s, and a request on a closing connection is lost."""
-DNS_CACHE_S = 10
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
 _USER_AGENT = istr("User-Agent"), "sternpost"
@@ -49,6 +49,7 @@ class HttpClient:
         self._tls = _tls_context(config)
         self._session: aiohttp.ClientSession | None = None
         self.reply_bytes_max = config.reply_bytes_max
+        self.pool = Pool(self._tls, lambda address: refusal(address, self._allowed), self.reply_bytes_max)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -60,7 +61,7 @@ class HttpClient:
         """Open the session; it connects on demand."""
         connector = aiohttp.TCPConnector(
             limit=0,
-            ttl_dns_cache=DNS_CACHE_S,
+            ttl_dns_cache=int(DNS_CACHE_S),
             keepalive_timeout=KEEPALIVE_S,
             ssl=self._tls,
             socket_factory=self._socket,
@@ -75,7 +76,8 @@ class HttpClient:
         )
 
     async def close(self) -> None:
-        """Close the session and its connections."""
+        """Close all connections."""
+        self.pool.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -133,10 +135,31 @@ class CallHttp:
         sent = _with_content_type(headers, body)
         self.last = exchange = Exchange(method, url, sent, body)
         client = self._client
+        reply = exchange.reply = await (
+            self._by_proxy(method, url, body, sent)
+            if client.proxied or method not in METHODS
+            else self._directly(method, url, body, sent)
+        )
+        return reply
+
+    async def _directly(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        target = target_of(url)
+        request = encode(method, target, headers, body)
+        pool = self._client.pool
+        wire = await pool.take(target)
+        try:
+            return await wire.exchange(request)
+        except ReplyBroken as error:
+            raise Retry(str(error)) from error
+        finally:
+            pool.put(target, wire)
+
+    async def _by_proxy(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        client = self._client
         if client.proxied and (why := client.refusal_of(URL(url))):
             raise Retry(why, connection=True)
         try:
-            response = await client.session.request(method, url, data=body, headers=sent, allow_redirects=False)
+            response = await client.session.request(method, url, data=body, headers=headers, allow_redirects=False)
             try:
                 payload, truncated = await _read(response, client.reply_bytes_max)
             except BaseException:
@@ -144,9 +167,7 @@ class CallHttp:
                 raise
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError, of connecting, is an OSError
             raise _retry(error) from error
-        reply = Reply(response.status, response.headers, payload, phrase=response.reason or "", truncated=truncated)
-        exchange.reply = reply
-        return reply
+        return Reply(response.status, response.headers, payload, phrase=response.reason or "", truncated=truncated)
 
 
 def _with_content_type(headers: Mapping[str, str] | None, body: bytes | None) -> Mapping[str, str]:

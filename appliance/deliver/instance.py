@@ -80,16 +80,19 @@ class Instance:
             return self._result_of(error, http)
         return SUCCEEDED
 
-    async def close(self) -> None:
-        """Leave the plug-in's `open`; waits at most `CLOSE_TIMEOUT_S` and never raises."""
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Leave the plug-in's `open`; waits at most `timeout_s`, whatever it does, and never raises."""
         context, self._context = self._context, None
         self._is_open = self.plugin.open is None
         if self._entering is not None:
             self._entering.cancel()
         if context is not None:
+            leaving = asyncio.ensure_future(self._leave(context))
             try:
-                await asyncio.wait_for(self._leave(context), CLOSE_TIMEOUT_S)
+                async with asyncio.timeout(timeout_s):
+                    await asyncio.shield(leaving)
             except (Exception, SystemExit) as error:
+                leaving.cancel()
                 self._log.warning("plugin_not_closed", error=self._words(error))
         self._blocking.close()
 

@@ -162,4 +162,13 @@ class Parted:
     members: tuple[str, ...]
 
 
-Effect = Settled | Held | Buried | Joined | Parted
+@dataclass(slots=True, frozen=True)
+class Skipped:
+    """A range of the log that cannot be read is passed."""
+
+    first: int
+    last: int
+    reason: str
+
+
+Effect = Settled | Held | Buried | Joined | Parted | Skipped

@@ -12,10 +12,10 @@ import msgspec
 
 from appliance.core import logs
 from appliance.core.errors import LogFailed
-from appliance.core.event import Event, pack_event
+from appliance.core.event import Event, pack_event, unpack_event
 from appliance.deliver.cursor import Cursor
-from appliance.deliver.lane import Buried, Effect, Held, Job, Joined, Parted, Settled
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, Transaction
+from appliance.deliver.lane import Buried, Effect, Held, Job, Joined, Parted, Settled, Skipped
+from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, Skip, Transaction
 
 AGAIN_S = 1.0
 """Wait before a refused write is tried again."""
@@ -134,7 +134,8 @@ class Ledger:
         letters = [self._letter(effect) for effect in effects if isinstance(effect, Buried)]
         gone = [_key(each.job) for each in effects if isinstance(each, Settled | Buried) and each.stored]
         joins = [effect for effect in effects if isinstance(effect, Joined | Parted)]
-        progress = Progress(self._cursor.low, self._cursor.ranges(), self._cursor.parts(), self._cursor.read)
+        skips = [self._skip(effect) for effect in effects if isinstance(effect, Skipped) and not self._replay]
+        progress = Progress(self._cursor.low, self._cursor.ranges(), self._cursor.parts(), self._cursor.taken)
 
         def change(transaction: Transaction) -> None:
             for join in joins:
@@ -150,6 +151,8 @@ class Ledger:
                 transaction.release(self._key, gone)
             if letters:
                 transaction.bury(letters)
+            for skip in skips:
+                transaction.save_skip(skip)
             self._save(transaction, progress)
 
         return change
@@ -168,8 +171,16 @@ class Ledger:
             held_ms=self._log.log_now_ms(),
             error=effect.error,
             event=pack_event(job.event),
-            replay=self._key if self._key != self._destination else "",
+            replay=self._replay,
         )
+
+    @property
+    def _replay(self) -> str:
+        """Name of the replay; "" for the live log. What a replay cannot read, its destination may have had before."""
+        return self._key if self._key != self._destination else ""
+
+    def _skip(self, effect: Skipped) -> Skip:
+        return Skip(self._destination, effect.first, effect.last, self._log.log_now_ms(), effect.reason)
 
     def _letter(self, effect: Buried) -> DeadLetter:
         job = effect.job
@@ -198,6 +209,26 @@ class Ledger:
                 if record.sequence == sequence:
                     return _ENCODER.encode(record)
         return b""
+
+
+def stored_job(row: HeldJob) -> Job:
+    """A job as it comes back from the held store.
+
+    Raises:
+        msgspec.DecodeError: its event is damaged.
+    """
+    event = unpack_event(row.event)
+    return Job(
+        row.lane,
+        row.sequence,
+        row.part,
+        event,
+        len(event.json),
+        stored=True,
+        attempts=row.attempts,
+        first_failed_ms=row.first_failed_ms,
+        error=row.error,
+    )
 
 
 def packed_or_empty(event: Event) -> bytes:

@@ -206,12 +206,15 @@ class Queues:
         self.all_to_store(lane)
         self.schedule(lane)
 
-    def hasten(self, not_before_ms: Callable[[], int]) -> None:
-        """Whoever waits longer than that waits no longer."""
+    def hasten(self, not_before_ms: Callable[[], int]) -> int:
+        """Whoever waits longer than that waits no longer; returns how many lanes that were."""
+        count = 0
         for lane in self.lanes.values():
             if lane.stored and lane.not_before_ms > (soon_ms := not_before_ms()):
                 lane.not_before_ms = soon_ms
                 self._arm(lane)
+                count += 1
+        return count
 
     def lane_of(self, name: str) -> Lane:
         name = self.member_of.get(name, name)

@@ -5,7 +5,6 @@ back, a write became durable, a time came. It never waits; what waits are the ca
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,24 +12,30 @@ from dataclasses import dataclass, field
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import DestinationConfig
-from appliance.core.event import Event, Record, unpack_event
+from appliance.core.event import Event, Record
 from appliance.core.job import DestinationState
-from appliance.deliver.backoff import delay_ms
-from appliance.deliver.breaker import Breaker, BreakerState
+from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
-from appliance.deliver.figures import DestinationStatus, Figures
-from appliance.deliver.instance import Instance
-from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Lane, Settled
-from appliance.deliver.ledger import Ledger
-from appliance.deliver.order import Order, Rules
+from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
+from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
+from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
+from appliance.deliver.ledger import Ledger, stored_job
+from appliance.deliver.order import Order
 from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.rules import breaker_of, rules_of
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
 """Wait after an unexpected error before the destination goes on."""
-SETTLE_TIMEOUT_S = 2.0
+STOP_S = 8.5
+"""A stop takes so long at most, whatever hangs."""
+CANCEL_TIMEOUT_S = 0.3
+"""A call that is cancelled and goes on all the same is left behind after that."""
+CLOSE_S_MIN = 0.3
+"""So long a plug-in may take to close, however much time its calls took."""
+SETTLE_TIMEOUT_S = 1.5
 """At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
 LOAD_JOBS = 100
 """Jobs of one lane taken from the held store at once."""
@@ -78,17 +83,21 @@ class Worker:
         self._log, self._clock, self._ended = log, clock, ended
         self._loop = asyncio.get_running_loop()
         self.paused = self.stopping = False
-        self.figures = Figures()
-        self._held_bytes, self._held_bytes_max = 0, held_bytes_max
+        self.figures = Figures(clock)
+        self._oldest = OldestHeld(lambda: log.held_heads(stream.key))
+        self._held_bytes_max = held_bytes_max
         self._calls: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[int, list[tuple[Job, int]]] = {}
+        """What each call under way delivers, with the attempt that it is."""
         self._loads: list[tuple[Lane, int, int]] = []
         self._loads_blocked = 0
         self._scheduled = self._decisive = False
         self._timer: asyncio.TimerHandle | None = None
-        self.order = Order(self._rules(), self._breaker())
+        self.order = Order(rules_of(config, instance), breaker_of(config))
         progress = stream.cursor.progress if stream.cursor else log.progress(stream.destination)
         saved = progress or Progress(low=stream.cursor.low if stream.cursor else 0)
-        self.cursor = Cursor(saved.low, saved.ranges, saved.parts)
+        self._began = saved.start
+        self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
         self._restore()
@@ -115,20 +124,23 @@ class Worker:
 
     async def stop(self, timeout_s: float) -> None:
         """Begin nothing new, let calls end for at most `timeout_s`, make outcomes durable, close the plug-in."""
-        self.stopping = True
+        self.stopping, ends_s = True, self._loop.time() + STOP_S
         if self._timer:
             self._timer.cancel()
         if self._calls:
             _, late = await asyncio.wait(self._calls, timeout=timeout_s)
             for call in late:
                 call.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                _, hanging = await asyncio.wait(late, timeout=CANCEL_TIMEOUT_S)
+                if hanging:
+                    _LOG.error("calls_left_behind", destination=self.stream.key, calls=len(hanging), kept="the events")
         self.ledger.add(self._effects())
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):
                 await self.ledger.settle()
         finally:
-            await self.instance.close()
+            await self.instance.close(max(CLOSE_S_MIN, min(CLOSE_TIMEOUT_S, ends_s - self._loop.time())))
 
     def resume(self) -> None:
         """Deliver again; an open breaker probes at once."""
@@ -185,10 +197,13 @@ class Worker:
             ended()
 
     def _may_read(self, now_ms: int) -> bool:
-        if self.paused or self.ledger.failed or self._held_bytes >= self._held_bytes_max:
+        if self.paused or self.ledger.failed:
             return False
-        breaker = self.order.breaker
-        return breaker.closed or self.cursor.recovering or self.order.wants_fresh(now_ms)
+        if self.cursor.recovering:
+            return True  # Nothing held goes out before that; a full held queue could never drain.
+        if self._log.held_size(self.stream.key)[1] >= self._held_bytes_max:
+            return False
+        return self.order.breaker.closed or self.order.wants_fresh(now_ms)
 
     def _send(self, now_ms: int) -> bool:
         """Start what may go out. Returns whether unsaved outcomes held something back."""
@@ -213,10 +228,10 @@ class Worker:
         """What the order machine decided since the last time, with the figures kept."""
         effects = self.order.effects()
         self._decisive = False
+        if settled := sum(isinstance(effect, Settled) for effect in effects):
+            self.figures.delivered(settled)
         for effect in effects:
-            if isinstance(effect, Settled):
-                self.figures.delivered_total += 1
-            elif isinstance(effect, Buried):
+            if isinstance(effect, Buried):
                 self.figures.aborted_total += 1
                 _LOG.warning(
                     "event_aborted",
@@ -227,10 +242,6 @@ class Worker:
                 )
             if not isinstance(effect, Settled):
                 self._decisive = True
-            if isinstance(effect, Held) and not effect.stored:
-                self._held_bytes += effect.job.size
-            elif isinstance(effect, Settled | Buried) and effect.stored:
-                self._held_bytes -= effect.job.size
         self.feed.left(effects)
         return effects
 
@@ -247,11 +258,15 @@ class Worker:
     async def _call(self, batch: Batch) -> None:
         jobs = batch.jobs
         events = [job.event for job in jobs if job.event is not None]
-        started = time.perf_counter()
-        results = (await self.instance.call(events)).results
+        attempts = [job.attempts + 1 for job in jobs]
+        started, call = time.perf_counter(), id(batch)
+        self._in_hand[call] = list(zip(jobs, attempts, strict=True))
+        try:
+            results = (await self.instance.call(events)).results
+        finally:
+            del self._in_hand[call]
         latency_ms = (time.perf_counter() - started) * 1000
         self.figures.called(latency_ms)
-        attempts = [job.attempts + 1 for job in jobs]
         self.order.settle(batch, results, self._log.log_now_ms())
         self.wake()
         for job, result, attempt in zip(jobs, results, attempts, strict=True):
@@ -262,7 +277,7 @@ class Worker:
                 tap(self.stream.destination, job.event, result, attempt, latency_ms)
 
     def _failed(self, result: Result, attempt: int) -> None:
-        self.figures.failed(result, self._clock.wall_ms())
+        self.figures.failed(result)
         event = "plugin_faulted" if result.fault else "delivery_throttled" if result.throttled else "delivery_failed"
         _LOG.warning(
             event,
@@ -276,7 +291,6 @@ class Worker:
 
     def _restore(self) -> None:
         heads = self._log.held_heads(self.stream.key)
-        self._held_bytes = sum(head.bytes for head in heads)
         joined = self._log.joined(self.stream.key)
         self.order.queues.restore([(head.lane, head.count, head.next_try_ms) for head in heads], joined)
 
@@ -291,26 +305,10 @@ class Worker:
     def _stored_jobs(self, lane: Lane) -> list[Job]:
         rows = [row for member in lane.members for row in self._log.held_jobs(self.stream.key, member, LOAD_JOBS)]
         rows.sort(key=lambda row: (row.sequence, row.part))
-        jobs = []
-        for row in rows[:LOAD_JOBS]:
-            event = unpack_event(row.event)
-            jobs.append(
-                Job(
-                    row.lane,
-                    row.sequence,
-                    row.part,
-                    event,
-                    len(event.json),
-                    stored=True,
-                    attempts=row.attempts,
-                    first_failed_ms=row.first_failed_ms,
-                    error=row.error,
-                )
-            )
-        return jobs
+        return [stored_job(row) for row in rows[:LOAD_JOBS]]
 
     def _save(self, transaction: Transaction, progress: Progress) -> None:
-        breaker = self.order.breaker
+        breaker, progress.start = self.order.breaker, self._began
         progress.misconfigured = breaker.cause if breaker.state is BreakerState.MISCONFIGURED else ""
         if self.stream.cursor is None:
             transaction.save_progress(self.stream.destination, progress)
@@ -319,27 +317,15 @@ class Worker:
             cursor.low, cursor.progress, cursor.delivered = progress.low, progress, self.figures.delivered_total
             transaction.save_replay(self.stream.replay, cursor)
 
-    # What it is made of --------------------------------------------------------------------------------------
+    # What operators see --------------------------------------------------------------------------------------
 
-    def _rules(self) -> Rules:
-        config, limits = self.config, self.instance.limits
-        retry = config.retry
-        low_ms, high_ms = int(retry.delay_min * 1000), int(retry.delay_max * 1000)
-        return Rules(
-            in_flight_max=config.in_flight_max or limits.in_flight_max,
-            lane_ready_max=max(1, config.read_ahead_max // 4),
-            attempts_max=retry.attempts_max,
-            age_max_ms=int(retry.age_max * 1000),
-            delay_ms=lambda attempts: delay_ms(attempts, low_ms, high_ms, random.random()),
-            many_per_lane=self.instance.batch == "atomic",
-            batch_events_max=self.instance.batch_events_max,
-            batch_bytes_max=config.batch_bytes_max,
-            rate_per_s=config.rate_per_s or limits.rate_per_s,
-        )
-
-    def _breaker(self) -> Breaker:
-        rules = self.config.breaker
-        return Breaker(rules.people, int(rules.window * 1000), int(rules.probe_min * 1000), int(rules.probe_max * 1000))
+    def executing(self, sequence: int) -> int:
+        """Attempts at this event, where a call has it in hand now: 1 for its first; 0 where none has. Any thread."""
+        for jobs in list(self._in_hand.values()):
+            for job, attempt in jobs:
+                if job.sequence == sequence:
+                    return attempt
+        return 0
 
     def state(self) -> DestinationState:
         """Where it stands, in the operator's words; any thread."""
@@ -386,9 +372,14 @@ class Worker:
             errors=dict(figures.errors),
             unsaved=self.ledger.unsaved,
             hung=self.instance.hung,
+            sources=self.config.sources,
+            delivered_per_s=figures.delivered_per_s,
+            failed_5m=figures.failed_5m,
+            last_error_ms=figures.last_error_ms,
         )
 
     def _oldest_ms(self) -> int:
-        held = min((head.first_failed_ms or 0 for head in self._log.held_heads(self.stream.key)), default=0)
-        held_age = self._log.log_now_ms() - held if held else 0
+        now_ms = self._log.log_now_ms()
+        held = self._oldest.first_failed_ms(now_ms) if self.order.queues.stored else 0
+        held_age = now_ms - held if held else 0
         return max(held_age, self._log.backlog(self.stream.destination, self.cursor.low).age_ms)

@@ -16,6 +16,8 @@ from appliance.process.resolve import Resolver
 from appliance.process.route import matches, route
 from appliance.wal.types import Block
 
+CRITERIA = ("type", "event", "user", "from_ms", "to_ms")
+
 
 class _Shared(NamedTuple):
     """What all destinations have in common of one block."""
@@ -54,10 +56,10 @@ class Pipeline:
         Args:
             sources: names of the sources delivered there; None: all.
             names: how an event's `integrations` may call it, in lower case.
-            criteria: a replay's filter: any of `type`, `event` and `user`.
+            criteria: a replay's filter: any of `type`, `event`, `user`, `from_ms` and `to_ms`.
         """
         usual = route(sources, names)
-        wanted = {key: value for key, value in (criteria or {}).items() if key in ("type", "event", "user") and value}
+        wanted = {key: value for key, value in (criteria or {}).items() if key in CRITERIA and value}
         if not wanted:
             return usual
         return lambda record: usual(record) and matches(record, **wanted)

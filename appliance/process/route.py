@@ -45,14 +45,20 @@ def route(sources: list[str] | None, names: frozenset[str]) -> Callable[[Record]
     return lambda record: (chosen is None or record.source in chosen) and selects(record.raw, names)
 
 
-def matches(record: Record, *, type: str = "", event: str = "", user: str = "") -> bool:
+def matches(
+    record: Record, *, type: str = "", event: str = "", user: str = "", from_ms: str = "", to_ms: str = ""
+) -> bool:
     """Whether an event fits a filter; an empty field fits all.
 
     Args:
         type: track, identify, ...
         event: its name; `*` stands for anything.
         user: userId or anonymousId.
+        from_ms: received then or later; wall time in digits, as a replay keeps it.
+        to_ms: received before that.
     """
+    if (from_ms and record.received_ms < int(from_ms)) or (to_ms and record.received_ms >= int(to_ms)):
+        return False
     if (type and record.type != type) or (user and user not in (record.user_id, record.anonymous_id)):
         return False
     return not event or fnmatchcase(event_name(record.raw), event)

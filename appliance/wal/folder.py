@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.core.durable import sync_folder
 from appliance.core.errors import FolderLocked
 
 _OWNER_BYTES = 512
@@ -116,8 +117,8 @@ class Folder:
         for name in ("data.mdb", "lock.mdb"):
             if (self.path / name).exists():
                 os.rename(self.path / name, aside / name)
-        _sync(aside)
-        _sync(self.path)
+        sync_folder(aside)
+        sync_folder(self.path)
         return aside
 
     def quarantined(self) -> str:
@@ -148,11 +149,3 @@ def _read_owner(fd: int) -> Owner | None:
 def _number(path: Path) -> int:
     digits = path.name.removeprefix("quarantine-")
     return int(digits) if digits.isdigit() else 0
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -75,6 +75,12 @@ def heads(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str) -> l
     return found
 
 
+def head(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str, lane: str) -> HeldHead | None:
+    """The head of one held lane."""
+    value = txn.get(keys.pair_key(destination, lane), db=tables.lanes)
+    return rows.unseal(value, _lane)[1] if value is not None else None
+
+
 def sizes(txn: "lmdb.Transaction[bytes]", tables: Tables) -> dict[str, tuple[int, int]]:
     """Destination -> (jobs, bytes)."""
     totals: dict[str, tuple[int, int]] = {}

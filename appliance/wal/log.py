@@ -244,6 +244,11 @@ class Log:
         with self._env.begin() as txn:
             return held.heads(txn, self._tables, destination)
 
+    def held_head(self, destination: str, lane: str) -> HeldHead | None:
+        """The head of one held lane; None where it holds nothing."""
+        with self._env.begin() as txn:
+            return held.head(txn, self._tables, destination, lane)
+
     def held_jobs(self, destination: str, lane: str, limit: int = 1000) -> list[HeldJob]:
         """A lane's jobs in (sequence, part) order."""
         with self._env.begin() as txn:

@@ -78,15 +78,12 @@ def all_skips(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str) 
 
 
 def forget(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str) -> list[str]:
-    """Drop the progress, joins, skips and replays of a destination; returns the replays that ended."""
+    """Drop the progress, joins and skips of a destination; returns its replays, which are still to be dropped."""
     owner = keys.text_key(destination)
     txn.delete(owner, db=tables.progress)
     for table in (tables.joined, tables.skipped):
         drop_prefix(txn, table, owner)
-    ended = [name for name, cursor in all_replays(txn, tables).items() if cursor.destination == destination]
-    for name in ended:
-        drop_replay(txn, tables, name)
-    return ended
+    return [name for name, cursor in all_replays(txn, tables).items() if cursor.destination == destination]
 
 
 def drop_prefix(txn: "lmdb.Transaction[bytes]", table: "lmdb._Database", prefix: bytes) -> int:

@@ -45,6 +45,13 @@ class Transaction:
         progress.save_progress(self._txn, self._tables, destination, progress_)
         self._effects.lows[destination] = progress_.low
 
+    def took(self, destination: str, sequence: int) -> None:
+        """Remember that a destination took the log up to here at least; what it has not settled of it may be held."""
+        known = progress.load_progress(self._txn, self._tables, destination)
+        if known is not None and known.read < sequence:
+            known.read = sequence
+            self.save_progress(destination, known)
+
     def hold(self, jobs: list[HeldJob]) -> None:
         """Put jobs into their lanes; one that is there already is replaced.
 
@@ -112,9 +119,13 @@ class Transaction:
         progress.save_replay(self._txn, self._tables, name, cursor)
         self._effects.replay_lows[name] = cursor.low
 
-    def drop_replay(self, name: str) -> None:
-        """End a replay."""
+    def drop_replay(self, name: str, reason: str = "") -> None:
+        """End a replay: its position, held jobs and joins go; its dead letters stay. With a `reason` it is audited."""
+        if reason:
+            self._effects.audits.append(Audit("replay_ended", 1, 0, f"{name}: {reason}"))
+        progress.forget(self._txn, self._tables, name)
         progress.drop_replay(self._txn, self._tables, name)
+        self.purge_held(name)
         self._effects.replay_lows[name] = None
 
     def save_skip(self, skip: Skip) -> None:
@@ -124,7 +135,7 @@ class Transaction:
     def forget(self, destination: str) -> None:
         """Drop a destination's progress, held jobs, joins, skips and replays; its dead letters stay."""
         for name in progress.forget(self._txn, self._tables, destination):
-            self._effects.replay_lows[name] = None
+            self.drop_replay(name, f"destination {destination} was forgotten")
         self.purge_held(destination)
         self._effects.lows[destination] = None
 

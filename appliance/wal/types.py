@@ -48,6 +48,8 @@ class Progress(msgspec.Struct, array_like=True):
     """Highest sequence taken from the log."""
     misconfigured: str = ""
     """Why everybody is refused alike, while that is so: a restart must not have to find out at the cost of letters."""
+    start: int = -1
+    """Where it began: every event up to here was there before it; -1 where that was not noted yet."""
 
 
 class HeldJob(msgspec.Struct, array_like=True):
@@ -143,7 +145,7 @@ class ReplayCursor(msgspec.Struct, array_like=True):
 
 
 class Skip(msgspec.Struct, array_like=True):
-    """A range that a destination, its backlog full, did not wait for."""
+    """A range that a destination did not wait for, its backlog being full, or could not read."""
 
     destination: str
     first_sequence: int
@@ -171,10 +173,10 @@ class Found(NamedTuple):
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """Something was dropped to stay within a budget; an operator must be able to see it."""
+    """The log dropped something, to stay within a budget or since it pinned events; an operator must see it."""
 
     action: str
-    """dead_evicted, refused_evicted, events_dropped, quarantined, ballast_released, ballast_restored."""
+    """dead_evicted, refused_evicted, events_dropped, quarantined, ballast_released, ballast_restored, replay_ended."""
     count: int
     bytes: int
     detail: str

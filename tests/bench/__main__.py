@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import collector, delivery, endurance, figures, storage
+from tests.bench import collector, delivery, endurance, figures, operations, storage
 from tests.bench.figures import Figure
 from tests.bench.stand import Bench
 from tests.bench.tools import MissingTool
@@ -26,6 +26,9 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
     "idle": endurance.idle,
     "chain": endurance.chain,
     "dead": endurance.dead,
+    "overview": operations.overview,
+    "tail": operations.tail,
+    "console": operations.console,
 }
 
 

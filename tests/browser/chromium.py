@@ -30,12 +30,12 @@ def installed() -> str | None:
 
 
 @contextlib.contextmanager
-def open_page(url: str, folder: Path) -> Iterator[Path]:
+def open_page(url: str, folder: Path, *flags: str) -> Iterator[Path]:
     """Chromium showing `url` until the block ends; yields the file of what it wrote (console and network errors)."""
     program = installed()
     assert program, "chromium is not installed (Debian package: chromium)"
     log_path = folder / "chromium.log"
-    command = [program, *FLAGS, f"--user-data-dir={folder / 'profile'}", url]
+    command = [program, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", url]
     with log_path.open("wb") as log:
         browser = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         try:

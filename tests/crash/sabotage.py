@@ -5,6 +5,7 @@ Usage: python sabotage.py MODE run ...
     early_ack   acknowledges before it commits: an append answers at once and reaches the log 0.2 s later
     no_lanes    every event is a person of its own
     no_progress cursors are never saved after the first time
+    no_outcome  what became of an event can never be saved
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import sys
 from typing import Any
 
 from appliance.__main__ import main
+from appliance.core.errors import Overloaded
 from appliance.process.resolve import IdResolver, Resolution
 from appliance.wal.log import Appended, Log
 from appliance.wal.transaction import Transaction
@@ -50,6 +52,18 @@ def no_progress() -> None:
     Transaction.save_progress = save_once  # type: ignore[method-assign]
 
 
+def no_outcome() -> None:
+    save: Any = Transaction.save_progress
+
+    def refuse(self: Transaction, destination: str, progress_: Any) -> None:
+        if progress_.low:
+            raise Overloaded("no room", 1)
+        save(self, destination, progress_)
+
+    Transaction.save_progress = refuse  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    {"early_ack": early_ack, "no_lanes": no_lanes, "no_progress": no_progress}[sys.argv.pop(1)]()
+    modes = {"early_ack": early_ack, "no_lanes": no_lanes, "no_progress": no_progress, "no_outcome": no_outcome}
+    modes[sys.argv.pop(1)]()
     sys.exit(main())

@@ -51,7 +51,8 @@ def test_generated_pages_are_current() -> None:
         "import runpy, sys; pages = runpy.run_path('docs/generate.py'); "
         "sys.exit(pages['configuration']() != open('docs/configuration.md').read() "
         "or 2 * (pages['commands']() != open('docs/commands.md').read()) "
-        "or 3 * (pages['console']() != open('docs/console.md').read()))"
+        "or 3 * (pages['api']() != open('docs/api.md').read()) "
+        "or 4 * (pages['console']() != open('docs/console.md').read()))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr or "run `make docs`"

@@ -15,6 +15,7 @@ import pytest
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
 from tests.support.wire import Wire
+from tests.unit.wal.tools import spoil_block
 
 MakeAppliance = Callable[..., Appliance]
 MakeSink = Callable[..., Sink]
@@ -248,7 +249,8 @@ def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_
     tails = [
         subprocess.Popen([sys.executable, "-m", "appliance", "tail", *arguments, *where], env=appliance.env, text=True,
                          cwd=appliance.folder, stdout=subprocess.PIPE)
-        for arguments in (["event:Good", "--json", "--count", "2"], ["--delivered", "--count", "3"])
+        for arguments in (["event:Good", "--json", "--count", "2"], ["--delivered", "--count", "3"],
+                          ["--processed", "--count", "3"])
     ]  # fmt: skip
     try:
         time.sleep(1.0)
@@ -260,6 +262,7 @@ def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_
         )
         collected = [json.loads(line) for line in tails[0].communicate(timeout=15)[0].splitlines()]
         delivered = tails[1].communicate(timeout=15)[0]
+        processed = tails[2].communicate(timeout=15)[0]
     finally:
         for tail in tails:
             tail.kill()
@@ -267,6 +270,7 @@ def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_
     assert [(one["message_id"], one["payload"]["event"]) for one in collected] == [("m1", "Good"), ("m3", "Good")]
     assert collected[1]["payload"]["big"] == 12345678901234567890123
     assert delivered.count("-> crm succeeded") == 2 and "-> crm aborted" in delivered and "HTTP 400" in delivered
+    assert processed.count("track Good u1 -> crm m") == 2 and "track Bad u1 -> crm m2" in processed
     assert {tail.returncode for tail in tails} == {0}
 
 
@@ -299,19 +303,12 @@ def test_the_log_from_the_shell_online_offline_and_damaged(make_appliance: MakeA
     assert after == before
 
     data = appliance.data / "wal" / "data.mdb"
-    content = bytearray(data.read_bytes())
-    at = content.find(b"SPB1")
-    first = bytes(content[at + 24 : at + 40])  # LMDB keeps stale copies of pages: damage every copy of this block
-    while at >= 0:
-        if content[at + 24 : at + 40] == first:
-            content[at + 100 : at + 108] = bytes(8)
-        at = content.find(b"SPB1", at + 4)
-    data.write_bytes(content)
+    spoil_block(appliance.data / "wal", 1)
     damaged = appliance.sternpost("wal", "verify")
     assert damaged.returncode == 5 and "checksum" in damaged.stdout
     dumped = appliance.sternpost("wal", "dump")
     assert dumped.returncode == 5 and dumped.stdout.count('{"damaged"') == 1 and len(dumped.stdout.splitlines()) > 250
-    data.write_bytes(content[: 10 * 4096])
+    data.write_bytes(data.read_bytes()[: 10 * 4096])
     assert appliance.sternpost("wal", "verify").returncode == 5
     assert appliance.sternpost("wal", "stats").returncode == 5
     nothing = make_appliance()

@@ -3,6 +3,9 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Sink
@@ -82,3 +85,51 @@ def test_broken_plugins_harm_no_other(
                 time.sleep(0.05)
             assert wire.post("/v1/track", {**EVENT, "messageId": name}).status == 200
             sink.wait_accepted({name})
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "over a restart"])
+def test_a_new_destination_keeps_its_place_while_its_plugin_is_broken(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], restart: bool
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
+    appliance.start()
+    file, notes = appliance.data / "plugins" / "note.py", appliance.folder / "notes.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(BROKEN["no_python"])
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        assert wire.post("/v1/track", {**EVENT, "messageId": "before"}).status == 200
+    sink.wait_accepted({"before"})
+    appliance.config["destinations"]["notes"] = {"plugin": "note", "path": str(notes)}
+    reload_and_hear(appliance, "part_not_started")
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        for n in range(5):
+            assert wire.post("/v1/track", {**EVENT, "messageId": f"broken{n}"}).status == 200
+    sink.wait_accepted({f"broken{n}" for n in range(5)})
+    if restart:
+        appliance.kill()
+        appliance.start()
+    file.write_text(NOTE)
+    reload_and_hear(appliance, "reloaded")
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        assert wire.post("/v1/track", {**EVENT, "messageId": "mended"}).status == 200
+    wanted = [*(f"broken{n}" for n in range(5)), "mended"]
+    deadline = time.monotonic() + 15
+    while (noted := ids_in(notes)) != wanted:
+        assert time.monotonic() < deadline, noted
+        time.sleep(0.05)
+
+
+def reload_and_hear(appliance: Appliance, word: str) -> None:
+    """Re-load, and wait until the process says that word of it."""
+    appliance.write_config()
+    said = len(appliance.log())
+    appliance.reload()
+    deadline = time.monotonic() + 15
+    while word not in appliance.log()[said:]:
+        assert time.monotonic() < deadline, appliance.tail()
+        time.sleep(0.05)
+
+
+def ids_in(notes: Path) -> list[str]:
+    return [json.loads(line)["messageId"] for line in notes.read_text().splitlines()] if notes.exists() else []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITE_KEY = "wk_proof"
+CONTROL_WAIT_S = 5.0
 
 
 def webhook(url: str, **keys: Any) -> dict[str, Any]:
@@ -88,9 +90,24 @@ class Appliance:
         self.config_path.write_text(toml.dumps(self.config))
 
     def start(self, *, ready_timeout_s: float = 20.0) -> float:
-        """Write the configuration, start the process and wait until it is healthy; returns the seconds it took."""
+        """Write the configuration, start the process and wait until it is healthy; returns the seconds it took.
+
+        The admin API, which listens last and may not be able to, gets a moment more.
+        """
         self.spawn()
-        return self.wait_ready(ready_timeout_s)
+        took_s = self.wait_ready(ready_timeout_s)
+        deadline = time.monotonic() + CONTROL_WAIT_S
+        while self.alive and not self._controlled() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return took_s
+
+    def _controlled(self) -> bool:
+        """Whether the admin API listens; it comes last."""
+        try:
+            control: dict[str, Any] = json.loads((self.data / "control.json").read_text())
+        except FileNotFoundError:
+            return False
+        return bool(control["pid"] == self.pid)
 
     def spawn(self) -> None:
         """Start the process without waiting for it."""
@@ -187,6 +204,7 @@ class Appliance:
         """What the admin API answers: GET, or POST where there is a body. Right after a start it may not listen yet."""
         request = urllib.request.Request(self.control_url + path, None if body is None else json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
+        request.add_header("Idempotency-Key", secrets.token_hex(8))
         deadline = time.monotonic() + 10.0
         while True:
             try:

@@ -1,6 +1,7 @@
 """The admin API on a real log and real deliveries, without a collector: for tests of control in one process."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,13 +11,16 @@ import aiohttp
 import msgspec
 
 from appliance.control.api import Control
-from appliance.core import settings
+from appliance.core import settings, write_keys
 from appliance.core.clock import SystemClock
 from appliance.core.config import SourceConfig
+from appliance.core.errors import ConfigError, Fault
 from appliance.core.event import Record
 from appliance.core.metrics import Metrics
+from appliance.core.settings import Loaded
 from appliance.deliver.bind import Shelf, bind
-from appliance.deliver.dispatcher import Dispatcher
+from appliance.deliver.dispatcher import Bound, Dispatcher
+from appliance.deliver.plugins import Plugin
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver
 from appliance.wal.log import Log
@@ -35,6 +39,9 @@ class Counted(msgspec.Struct):
     refused_total: int = 0
     repaired_total: int = 0
     last_received_ms: int = 0
+    paused: bool = False
+    accepted_per_s: float = 0.0
+    refused_5m: int = 0
 
 
 class Room:
@@ -51,27 +58,51 @@ class Room:
         tables = {"sources": {"web": {"write_key": WRITE_KEY}}, **config}
         self.config_file = str(folder / "sternpost.toml")
         Path(self.config_file).write_text(toml.dumps(tables))
-        self.loaded = settings.load(Path(self.config_file), self.data)
+        self.configuration = settings.load(Path(self.config_file), self.data)
         self.version, self.collect_url = "0.0.test", "http://127.0.0.1:9"
         self.reloads: list[str] | Exception = []
         self.problems: list[str] = []
+        self.paused: set[str] = set()
+        self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
-        self.log = Log.open(self.data / "wal", self.loaded.config.wal, self.clock)
+        self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
         pipeline = Pipeline(IdResolver(), 1 << 20)
-        self.dispatcher = Dispatcher(self.log, pipeline, self.clock, self.loaded.config, self.data / "paused.json")
-        listen = msgspec.structs.replace(self.loaded.config.control, listen="127.0.0.1:0")
+        self.dispatcher = Dispatcher(
+            self.log, pipeline, self.clock, self.configuration.config, self.data / "paused.json"
+        )
+        listen = msgspec.structs.replace(self.configuration.config.control, listen="127.0.0.1:0")
         self.control = Control(self.log, self.dispatcher, self, self, listen, self.data, self.metrics, self.clock)
         self.url = ""
         self.http: aiohttp.ClientSession
 
     def status(self) -> Sequence[Counted]:
-        return [Counted(name) for name in self.loaded.config.sources]
+        return [Counted(name, paused=name in self.paused) for name in self.configuration.config.sources]
+
+    def set_paused(self, name: str, paused: bool) -> None:
+        if name not in self.configuration.config.sources:
+            raise KeyError(name)
+        (self.paused.add if paused else self.paused.discard)(name)
+
+    def loaded(self) -> Loaded:
+        return self.configuration
+
+    def plugins(self) -> Mapping[str, Plugin]:
+        return {one.config.plugin: one.plugin for one in self.bound.values()}
+
+    def examined(self) -> tuple[Loaded | None, Sequence[Fault]]:
+        try:
+            return settings.examine(Path(self.config_file))
+        except ConfigError as error:
+            return None, error.faults
+
+    async def rotate_key(self, name: str) -> write_keys.Kept:
+        return write_keys.rotated(self.data, self.clock.wall_ms())
 
     def sources(self) -> Mapping[str, SourceConfig]:
-        return self.loaded.config.sources
+        return self.configuration.config.sources
 
     def configured(self) -> Mapping[str, str]:
-        return {name: one.plugin for name, one in self.loaded.config.destinations.items()}
+        return {name: one.plugin for name, one in self.configuration.config.destinations.items()}
 
     def faults(self) -> Sequence[str]:
         return self.problems
@@ -110,7 +141,8 @@ class Room:
             return await reply.json()
 
     async def post(self, path: str, body: Any = None, status: int = 200) -> Any:
-        async with self.http.post(path, json=body) as reply:
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        async with self.http.post(path, json=body, headers=headers) as reply:
             assert reply.status == status, (reply.status, await reply.text())
             return await reply.json()
 
@@ -128,8 +160,9 @@ async def running(folder: Path, config: Mapping[str, Any] | None = None) -> Asyn
     room = Room(folder, config or {})
     shelf = Shelf(room.data)
     shelf.look([])
-    bound, broken = bind(shelf, room.loaded, folder)
+    bound, broken = bind(shelf, room.configuration, folder)
     assert not broken, broken
+    room.bound = bound
     room.log.start(asyncio.get_running_loop())
     await asyncio.to_thread(room.dispatcher.start, bound)
     try:

@@ -13,7 +13,10 @@ from appliance.collect.admission import (
     key_of_query,
     plain_address,
 )
+from appliance.core.pauses import Pauses
 from tests.support.collecting import source
+
+NOW_MS = 1_900_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -55,27 +58,27 @@ def test_key_of_query(query: str, key: str) -> None:
 
 
 def test_a_source_is_found_by_its_whole_key_alone() -> None:
-    sources = Sources({"web": source("wk_1"), "app": source("wk_2")})
-    found = sources.by_key("wk_2")
+    sources = Sources({"web": source("wk_1"), "app": source("wk_2")}, Pauses())
+    found = sources.by_key("wk_2", NOW_MS)
     assert found is not None
     assert found.name == "app"
     for wrong in ("", "wk_", "wk_1 ", "wk_11", "WK_1", "wk_1\0", "\ud800"):
-        assert sources.by_key(wrong) is None
+        assert sources.by_key(wrong, NOW_MS) is None
 
 
 def test_a_reload_keeps_counters_and_a_changed_key_takes_over() -> None:
-    sources = Sources({"web": source("wk_1"), "gone": source("wk_gone")})
+    sources = Sources({"web": source("wk_1"), "gone": source("wk_gone")}, Pauses())
     sources.by_name["web"].accepted_total = 7
     sources.apply({"web": source("wk_new"), "fresh": source("wk_fresh")})
-    assert sources.by_key("wk_1") is None
-    assert sources.by_key("wk_gone") is None
-    web = sources.by_key("wk_new")
+    assert sources.by_key("wk_1", NOW_MS) is None
+    assert sources.by_key("wk_gone", NOW_MS) is None
+    web = sources.by_key("wk_new", NOW_MS)
     assert web is not None
     assert (web.name, web.accepted_total) == ("web", 7)
 
 
 def test_a_reload_of_the_same_rate_does_not_refill_it() -> None:
-    sources = Sources({"web": source("wk_1", rate_per_s=1.0)})
+    sources = Sources({"web": source("wk_1", rate_per_s=1.0)}, Pauses())
     bucket = sources.by_name["web"].bucket
     assert bucket is not None
     assert bucket.take(1) == 0

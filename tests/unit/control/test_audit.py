@@ -29,18 +29,18 @@ def test_entries_are_lines_of_json_newest_last_in_the_file(tmp_path: Path) -> No
         "count": 1,
         "from": "127.0.0.1",
     }
-    assert [found.count for found in trail.newest(3)] == [4, 3, 2]
+    assert [found.count for found in trail.newest(3)[0]] == [4, 3, 2]
     assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
 
 
 def test_a_damaged_line_is_passed_over_and_no_file_is_no_error(tmp_path: Path) -> None:
     trail = AuditTrail(tmp_path)
-    assert trail.newest(10) == []
+    assert trail.newest(10) == ([], "")
     trail.append(entry(1))
     with (tmp_path / "audit.jsonl").open("ab") as opened:
         opened.write(b'{"when": "torn\n\xff\xfe\n')
     trail.append(entry(2))
-    assert [found.count for found in trail.newest(10)] == [2, 1]
+    assert [found.count for found in trail.newest(10)[0]] == [2, 1]
 
 
 def test_a_full_file_is_set_aside_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +53,34 @@ def test_a_full_file_is_set_aside_and_the_oldest_goes(tmp_path: Path, monkeypatc
     assert names in (["audit.1.jsonl", "audit.2.jsonl"], ["audit.1.jsonl", "audit.2.jsonl", "audit.jsonl"])
     kept = [json.loads(line)["count"] for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     assert max(kept) == 40 and sorted(kept) == list(range(min(kept), 41)) and min(kept) > 20
+
+
+@pytest.mark.parametrize("read_bytes", [7, 100, 1 << 16])
+def test_pages_go_back_through_all_files_though_new_lines_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_bytes: int
+) -> None:
+    monkeypatch.setattr(audit, "FILE_BYTES_MAX", 700)
+    monkeypatch.setattr(audit, "READ_BYTES", read_bytes)
+    trail = AuditTrail(tmp_path)
+    for number in range(1, 31):
+        trail.append(entry(number))
+    seen, before, latest = [], "", 30
+    while True:
+        page, before = trail.newest(4, before)
+        seen += [found.count for found in page]
+        if not before:
+            break
+        latest += 1
+        trail.append(entry(latest))  # may set the file aside in between
+    assert seen == list(range(30, 0, -1))
+
+
+@pytest.mark.parametrize("before", ["x", "-", "1-", "1-2-3", "9" * 30, "-5", "1-\u0665", "99999999-3"])
+def test_a_place_that_is_none_is_said(tmp_path: Path, before: str) -> None:
+    trail = AuditTrail(tmp_path)
+    trail.append(entry(1))
+    with pytest.raises(ValueError, match="audit trail"):
+        trail.newest(4, before)
 
 
 def test_what_the_log_drops_under_a_flood_is_summed_up_and_none_is_lost() -> None:

@@ -1,11 +1,16 @@
 """The admin token and the names under which loopback may be called."""
 
+import hmac
 import stat
 from pathlib import Path
 
 import pytest
 
-from appliance.control.auth import TokenError, bearer_matches, host_allowed, kept_token
+from appliance.control import tokens
+from appliance.control.auth import TokenError, host_allowed, kept_token
+from appliance.control.tokens import Holder, Keyring, Role
+from appliance.core.config import TokenConfig
+from appliance.core.secret import Secret
 
 
 def test_a_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -54,7 +59,37 @@ TOKEN = "t" * 43
     ],
 )
 def test_only_the_whole_token_as_bearer_matches(header: str | None, matches: bool) -> None:
-    assert bearer_matches(header, TOKEN) is matches
+    assert Keyring(TOKEN, {}).holder(header) == (Holder("admin", Role.ADMIN, True) if matches else None)
+
+
+def test_an_empty_keyring_lets_nobody_in() -> None:
+    assert [Keyring.empty().holder(header) for header in (None, "", "Bearer", "Bearer ", "Bearer x")] == [None] * 5
+
+
+def test_every_token_is_compared_whichever_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+    real = hmac.compare_digest
+
+    def counted(given: bytes, token: bytes) -> bool:
+        compared.append(token)
+        return real(given, token)
+
+    monkeypatch.setattr(tokens.hmac, "compare_digest", counted)
+    named = {
+        name: TokenConfig(token=Secret(name * 20), role=role, payloads=payloads)
+        for name, role, payloads in (("a", "viewer", True), ("b", "operator", False), ("c", "admin", False))
+    }
+    keyring = Keyring(TOKEN, named)
+    for given, found in (
+        ("a" * 20, Holder("a", Role.VIEWER, True)),
+        ("b" * 20, Holder("b", Role.OPERATOR, False)),
+        ("c" * 20, Holder("c", Role.ADMIN, False)),
+        (TOKEN, Holder("admin", Role.ADMIN, True)),
+        ("nobody", None),
+    ):
+        compared.clear()
+        assert keyring.holder(f"Bearer {given}") == found
+        assert len(compared) == 4
 
 
 @pytest.mark.parametrize(

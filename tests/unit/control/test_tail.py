@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from appliance.control.query import parse
-from appliance.control.tail import EVENTS_PER_TICK, FRAMES_MAX, WATCHERS_MAX, RecordSubject, Watcher
+from appliance.control.tail import EVENTS_PER_TICK, FRAMES_MAX, WATCHERS_MAX, Watcher
+from appliance.control.tail_subjects import RecordSubject
+from appliance.deliver.outcome import SUCCEEDED
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -75,22 +78,79 @@ async def test_deliveries_are_shown_with_their_outcome(tmp_path: Path, make_sink
         assert (await bad())[1]["message_id"] == "m2"
 
 
-async def test_a_flood_is_thinned_out_and_said(tmp_path: Path) -> None:
-    async with running(tmp_path) as room, watching(room, payload="0") as following:
+async def test_processed_events_are_as_they_leave_the_pipeline_and_say_for_whom(
+    tmp_path: Path, make_sink: Callable[..., Sink]
+) -> None:
+    sink = make_sink()
+    only_app = webhook(sink.url, sources=["app"])
+    config = {
+        "sources": {"web": {"write_key": "wk_web"}, "app": {"write_key": "wk_app"}},
+        "destinations": {"crm": webhook(sink.url), "app_only": only_app},
+    }
+    async with (
+        running(tmp_path, config) as room,
+        watching(room, point="processed") as everything,
+        watching(room, point="processed", query="dest:app_only", payload="0") as some,
+    ):
+        await asyncio.sleep(0.2)
+        await room.collect(track(1))
+        await room.collect(track(2, integrations={"All": False}), source="app")
+        await room.collect(track(3), source="app")
+        seen = [await everything() for _ in range(3)]
+        assert [name for name, _ in seen] == ["processed"] * 3
+        assert [event["destination"] for _, event in seen] == [["crm"], [], ["crm", "app_only"]]
+        assert seen[0][1]["payload"]["rudderId"] and seen[0][1]["payload"]["request_ip"] == "203.0.113.9"
+        found = (await some())[1]
+        assert found["message_id"] == "m3" and "payload" not in found
+
+
+async def test_a_flood_of_deliveries_is_thinned_out_and_said(tmp_path: Path, make_sink: Callable[..., Sink]) -> None:
+    sink = make_sink()
+    async with (
+        running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room,
+        watching(room, point="delivered", payload="0") as following,
+    ):
+        await asyncio.sleep(0.2)
+        room.dispatcher._loop.call_soon_threadsafe(_flood, room, 5_000)
+        shown = left_out = 0
+        while shown + left_out < 5_000:
+            name, data = await following()
+            if name == "sampled":
+                left_out += data["events_left_out"]
+                assert data["one_in"] > 1
+            else:
+                shown += 1
+        assert shown + left_out == 5_000 and 100 <= shown < 500
+
+
+def _flood(room: Room, count: int) -> None:
+    """What the dispatcher's taps hear of so many deliveries, all at once, on its loop."""
+    event = room.dispatcher.processed(room.record(track(1)))[0]
+    for _ in range(count):
+        for tap in room.dispatcher._taps:
+            tap("crm", event, SUCCEEDED, 1, 0.5)
+
+
+@pytest.mark.parametrize("point", ["collected", "processed"])
+async def test_a_flood_is_thinned_out_and_said(tmp_path: Path, point: str) -> None:
+    async with running(tmp_path) as room, watching(room, point=point, payload="0") as following:
         await asyncio.sleep(0.2)
         count = 20_000
         for start in range(0, count, 1_000):
             await room.collect(*(track(number) for number in range(start, start + 1_000)))
-        shown, missed, last = 0, 0, -1
-        while shown + missed < count:
+        shown, left_out, last, one_in = 0, 0, -1, []
+        while shown + left_out < count:
             name, data = await following()
-            if name == "missed":
-                missed += data["events"]
+            if name == "sampled":
+                left_out += data["events_left_out"]
+                one_in.append(data["one_in"])
             else:
+                assert name == point
                 shown += 1
                 assert int(data["message_id"][1:]) > last
                 last = int(data["message_id"][1:])
-        assert shown + missed == count and missed > count / 2 and last == count - 1
+        assert shown + left_out == count and left_out > count / 2 and last == count - 1
+        assert max(one_in) > 10
 
 
 async def test_when_nobody_watches_nothing_is_tapped_or_subscribed(

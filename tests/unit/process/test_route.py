@@ -13,7 +13,7 @@ from appliance.wal.log import Block
 def record(
     raw: object = None, *, source: str = "web", type: str = "track", anonymous: str = "a", user: str = ""
 ) -> Record:
-    return Record(1, source, 0, "", type, anonymous, user, "m", "", 0, json.dumps(raw or {}).encode())
+    return Record(1, source, 1_000, "", type, anonymous, user, "m", "", 0, json.dumps(raw or {}).encode())
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def test_sources_choose_destinations() -> None:
         ({}, True), ({"type": "track"}, True), ({"type": "page"}, False), ({"event": "Order*"}, True),
         ({"event": "order*"}, False), ({"event": "Order Completed"}, True), ({"user": "u"}, True), ({"user": "a"}, True),
         ({"user": "b"}, False), ({"type": "track", "user": "b"}, False),
+        ({"from_ms": "1000"}, True), ({"from_ms": "1001"}, False), ({"to_ms": "1001"}, True), ({"to_ms": "1000"}, False),
     ],
 )  # fmt: skip
 def test_a_replay_filters(filters: dict[str, str], fits: bool) -> None:

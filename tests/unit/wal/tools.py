@@ -12,7 +12,9 @@ import msgspec
 
 from appliance.core.config import WalConfig
 from appliance.core.event import Record
+from appliance.wal import keys
 from appliance.wal.log import DeadLetter, HeldJob, Log, Transaction
+from appliance.wal.store import Store
 
 T = TypeVar("T")
 MIB = 1 << 20
@@ -134,6 +136,16 @@ def spoil(data: Path, needle: bytes, nth: int = 0) -> None:
         at = content.index(needle, at + 1)
     content[at + len(needle) + 90] ^= 0x10
     data.write_bytes(content)
+
+
+def spoil_block(folder: Path, sequence: int) -> None:
+    """Flip a bit in the last byte of the block that begins there, the tree around it left whole. Nobody else is at it."""
+    store = Store.open(folder, WalConfig().disk_bytes_max)
+    with store.env.begin(write=True, db=store.tables.blocks) as txn:
+        value = bytearray(txn.get(keys.number_key(sequence)) or b"")
+        value[-1] ^= 0x10
+        txn.put(keys.number_key(sequence), bytes(value))
+    store.env.close()
 
 
 def root_page(data: Path) -> int:

@@ -1,0 +1,202 @@
+"""What the admin API shows of what is kept: dead letters, refused input, the log, people, configuration, trails."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from appliance.control import dead, dump, people, replies, settings_view, views
+from appliance.control.parts import ApiError, Parts, invalid
+from appliance.control.requests import NUMBER_MAX, json_reply, limit, number, query, sees_payloads, whole
+from appliance.control.tail_subjects import RecordSubject
+from appliance.control.trace import Trace, Tracer
+from appliance.core import logs
+from appliance.core.event import Record
+from appliance.core.recent_lines import LEVELS
+
+CHUNK_BYTES = 64 * 1024
+EXPORT_PAGE = 100
+ID_CHARACTERS_MAX = 1_000
+REFUSED_BYTES_SHOWN = 4096
+
+
+class Records:
+    """Reading handlers. Awaited on control's loop; what blocks runs in the pool."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # Dead letters, refused input -----------------------------------------------------------------------------
+
+    async def dead(self, request: web.Request) -> web.Response:
+        """A page of dead letters by filter."""
+        wanted, most = query(request), limit(request)
+        after = number(request, "after", 0, NUMBER_MAX)
+        now_ms, skew_ms = self._parts.clock.wall_ms(), self._parts.skew_ms()
+        full, payloads = request.query.get("full") == "1", sees_payloads(request)
+
+        def read() -> web.Response:
+            page = dead.page(self._parts.log, wanted, now_ms, after, min(most, EXPORT_PAGE) if full else most)
+            letters: list[views.DeadView] = [
+                views.dead_detail(one, skew_ms, payloads) if full else views.dead_view(one) for one in page.letters
+            ]
+            return json_reply(replies.DeadPage(letters, page.after_id))
+
+        return await self._parts.blocking(read)
+
+    async def dead_count(self, request: web.Request) -> web.Response:
+        """How many dead letters a filter matches: letters, people, destinations, the oldest."""
+        found = await self._parts.blocking(dead.matching, self._parts.log, query(request), self._parts.clock.wall_ms())
+        count = replies.DeadCount(len(found.ids), found.people, found.destinations, found.oldest_ms)
+        return json_reply(count)
+
+    async def dead_letter(self, request: web.Request) -> web.Response:
+        """One dead letter with its payload and what the other side said."""
+        letter_id = whole(request.match_info["id"], "a dead letter's id")
+        letter = await self._parts.blocking(self._parts.log.dead_letter, letter_id)
+        if letter is None:
+            raise ApiError(404, "not_found", f"there is no dead letter {letter_id}", "`sternpost dead list` shows them")
+        return json_reply(views.dead_detail(letter, self._parts.skew_ms(), sees_payloads(request)))
+
+    async def dead_export(self, request: web.Request) -> web.StreamResponse:
+        """All dead letters that a filter matches, as JSON lines, with payloads."""
+        wanted, now_ms, skew_ms = query(request), self._parts.clock.wall_ms(), self._parts.skew_ms()
+
+        def lines() -> Iterator[bytes]:
+            after = 0
+            while True:
+                page = dead.page(self._parts.log, wanted, now_ms, after, EXPORT_PAGE)
+                yield b"".join(views.wire(views.dead_detail(one, skew_ms, True)) + b"\n" for one in page.letters)
+                if not page.after_id:
+                    return
+                after = page.after_id
+
+        return await self._lines(request, lines())
+
+    async def refused(self, request: web.Request) -> web.Response:
+        """A page of input that never became an event, with the reason and the beginning of its bytes."""
+        after, most = number(request, "after", 0, NUMBER_MAX), limit(request)
+        payloads = sees_payloads(request)
+        inputs = await self._parts.blocking(self._parts.log.refused, min(after, NUMBER_MAX - 1), most)
+        shown = [
+            replies.RefusedView(
+                id=item.id,
+                received_ms=item.refused.received_ms,
+                source=item.refused.source,
+                client=item.refused.client,
+                reason=item.refused.reason,
+                bytes=len(item.refused.body),
+                body=item.refused.body[:REFUSED_BYTES_SHOWN].decode("utf-8", "replace") if payloads else "",
+            )
+            for item in inputs
+        ]
+        return json_reply(replies.RefusedPage(shown, inputs[-1].id if len(inputs) == most else 0))
+
+    # Log and events ------------------------------------------------------------------------------------------
+
+    async def wal_stats(self, request: web.Request) -> web.Response:
+        """The log's figures."""
+        return json_reply(await self._parts.blocking(self._parts.log.stats))
+
+    async def wal_events(self, request: web.Request) -> web.StreamResponse:
+        """The log as JSON lines."""
+        chosen = query(request)
+        from_ms, to_ms = number(request, "from_ms", 0, NUMBER_MAX), number(request, "to_ms", NUMBER_MAX, NUMBER_MAX)
+        clock = self._parts.clock
+
+        def wanted(record: Record) -> bool:
+            return not chosen or chosen.matches(RecordSubject(record, clock))
+
+        after = number(request, "after", 0, NUMBER_MAX)
+        return await self._lines(request, dump.lines(self._parts.log, from_ms, to_ms, wanted, after))
+
+    async def _lines(self, request: web.Request, lines: Iterator[bytes]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        while (chunk := await self._parts.blocking(_some, lines)) is not None:
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def trace(self, request: web.Request) -> web.Response:
+        """Where one event is."""
+        source = request.query.get("source") or None
+        tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms())
+        every = request.query.get("all") == "1"
+        traced = await self._parts.blocking(tracer.trace, request.match_info["message_id"], source, every=every)
+        return json_reply(traced if sees_payloads(request) else _without_payloads(traced))
+
+    async def people(self, request: web.Request) -> web.Response:
+        """The people behind an id: their ids, what of theirs waits, their newest events."""
+        wanted = request.query.get("id", "")
+        if not wanted or len(wanted) > ID_CHARACTERS_MAX:
+            raise invalid(f"give an id of 1 to {ID_CHARACTERS_MAX} characters", "?id=USER_ID or ?id=ANONYMOUS_ID")
+        replaying = await self._parts.blocking(self._parts.log.replays)
+        statuses = [one for one in self._parts.dispatcher.status() if one.name not in replaying]
+        skew_ms, payloads = self._parts.skew_ms(), sees_payloads(request)
+        return json_reply(await self._parts.blocking(people.find, self._parts.log, statuses, wanted, skew_ms, payloads))
+
+    # Configuration, trails -----------------------------------------------------------------------------------
+
+    async def config(self, request: web.Request) -> web.Response:
+        """Every key of the configuration: value, default, where it stands; secrets masked."""
+        host = self._parts.host
+        found = await self._parts.blocking(settings_view.settings, host.loaded(), host.plugins())
+        return json_reply(replies.Settings(file=host.config_file, settings=found))
+
+    async def config_diff(self, request: web.Request) -> web.Response:
+        """What a re-load would change, or why it would be refused."""
+        return json_reply(await self._parts.blocking(self._config_diff))
+
+    def _config_diff(self) -> replies.ConfigDiff:
+        host = self._parts.host
+        file, faults = host.examined()
+        shown = [
+            replies.FaultView(line=one.line, key=one.key, message=logs.masked(one.message), hint=logs.masked(one.hint))
+            for one in faults
+        ]
+        changes = settings_view.changes(host.loaded(), file, host.plugins()) if file and not faults else []
+        return replies.ConfigDiff(file=host.config_file, changes=changes, faults=shown)
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """A page of the audit trail, newest first."""
+        try:
+            entries, before = await self._parts.blocking(
+                self._parts.audit.newest, limit(request), request.query.get("before", "")
+            )
+        except ValueError as error:
+            raise invalid(str(error), "begin again without `before`") from None
+        return json_reply(replies.AuditPage(entries, before))
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """The last lines that the process wrote."""
+        level = request.query.get("level", "debug")
+        if level not in LEVELS:
+            raise invalid(f"there is no level {level[:40]!r}", f"one of {', '.join(LEVELS)}")
+        lines, last = logs.recent.after(number(request, "after", 0, NUMBER_MAX), level)
+        payloads = sees_payloads(request)
+        shown = [
+            # Only debug lines may quote payloads.
+            replies.LogLine(**{**line._asdict(), "fields": line.fields if payloads or line.level != "debug" else {}})
+            for line in lines
+        ]
+        return json_reply(replies.LogLines(shown, last))
+
+
+def _without_payloads(traced: Trace) -> Trace:
+    for one in traced.events:
+        if "payload" in one.event:
+            one.event = {**one.event, "payload": None}
+        for standing in one.destinations:
+            standing.sample = ""
+    return traced
+
+
+def _some(lines: Iterator[bytes]) -> bytes | None:
+    """About `CHUNK_BYTES` of lines; None at the end."""
+    taken, size = [], 0
+    for line in lines:
+        taken.append(line)
+        size += len(line) + 1_000  # empty steps count, so that a search without a match still lets others in
+        if size >= CHUNK_BYTES:
+            break
+    return b"".join(taken) if taken else None

@@ -1,0 +1,69 @@
+"""What operators do to queues: bring dead letters back into them, and hasten whoever waits. On the delivery loop."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+
+from appliance.core.event import Record
+from appliance.deliver.ports import Pipeline
+from appliance.deliver.reviving import revived
+from appliance.deliver.worker import Worker
+from appliance.wal.log import HeldJob, Log, Transaction
+
+
+async def requeue(
+    ids: list[int], edited: Record | None, log: Log, pipeline: Pipeline, workers: Mapping[str, Worker]
+) -> int:
+    """Bring dead letters back into their lanes at their original sequence; returns how many there still were.
+
+    Args:
+        edited: takes the place of the original.
+        workers: by stream; letters of destinations without one stay where they are.
+
+    Raises:
+        ValueError: the destination of the edited event has not come to it yet.
+    """
+    now_ms = log.log_now_ms()
+    letters = [letter for each in ids if (letter := log.dead_letter(each)) is not None]
+    jobs = {one.id: revived(one, edited, pipeline, now_ms) for one in letters if one.destination in workers}
+    busy = {workers[job.destination] for job in jobs.values()}
+    for worker in busy:
+        await worker.block_loads()
+    taken = {worker.stream.destination: worker.cursor.taken for worker in busy}
+    if edited and any(job.sequence > taken[job.destination] for job in jobs.values()):
+        for worker in busy:
+            worker.requeued({})
+        raise ValueError(
+            "the destination has not come to this event yet, and will get it as it was; the letter was kept"
+        )
+    back: list[HeldJob] = []
+
+    def change(transaction: Transaction) -> list[HeldJob]:
+        found = [jobs[letter.id] for letter in transaction.exhume(list(jobs))]
+        # Of what the destination has not come to yet (a replay gave it up first), the log brings the event.
+        held = [job for job in found if job.sequence <= taken[job.destination]]
+        places = {(job.destination, job.lane, job.sequence, job.part): job for job in held}
+        transaction.hold(list(places.values()))
+        for job in held:
+            transaction.took(job.destination, job.sequence)
+        return found
+
+    try:
+        back = await asyncio.wrap_future(log.write(change))
+    finally:
+        for worker in busy:
+            mine = {
+                (job.lane, job.sequence, job.part)
+                for job in back
+                if workers.get(job.destination) is worker and job.sequence <= taken[job.destination]
+            }
+            worker.requeued(Counter(lane for lane, _, _ in mine))
+    return len(back)
+
+
+def drain(worker: Worker, now_ms: int) -> int:
+    """Try everybody now who waits for a next try; returns how many people that is. `now_ms` is log time."""
+    hastened = worker.order.queues.hasten(lambda: now_ms)
+    worker.order.breaker.probe_soon(now_ms)
+    worker.wake()
+    return hastened

@@ -1,0 +1,134 @@
+"""Acting from the shell on the real process: pause, resume, find people, wait for a replay, bars on long work."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_cli_terminal import Terminal
+from tests.support.appliance import WRITE_KEY, Appliance, webhook
+from tests.support.sink import Plan, Sink
+from tests.support.wire import Wire
+
+MakeAppliance = Callable[..., Appliance]
+MakeSink = Callable[..., Sink]
+
+
+def post(appliance: Appliance, numbers: range, user: str = "u{}", event: str = "E", **keys: Any) -> tuple[int, str]:
+    events = [
+        {"type": "track", "event": event, "userId": user.format(n), "messageId": f"m{n}", **keys} for n in numbers
+    ]
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        answer = wire.post("/v1/batch", json.dumps({"batch": events}).encode())
+    return answer.status, answer.text
+
+
+def until(true: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def crm(make_appliance: MakeAppliance, make_sink: MakeSink) -> tuple[Appliance, Sink]:
+    sink = make_sink()
+    appliance = make_appliance({"destinations": {"crm": webhook(sink.url)}})
+    appliance.start()
+    return appliance, sink
+
+
+def test_a_destination_is_paused_and_resumed(crm: tuple[Appliance, Sink]) -> None:
+    appliance, sink = crm
+    paused = appliance.sternpost("pause", "crm")
+    assert paused.returncode == 0 and paused.stdout.startswith("destination crm: paused; its events are kept")
+    assert "\x1b" not in paused.stdout
+    assert post(appliance, range(5))[0] == 200
+    shown = until(lambda: [one for one in appliance.json("destinations", "list") if one["lag_events"] == 5])
+    assert shown[0]["state"] == "paused" and sink.arrivals() == []
+    assert appliance.json("resume", "crm")["destination"] == "crm"
+    sink.wait_accepted({f"m{n}" for n in range(5)})
+
+
+def test_a_source_is_paused_and_resumed(crm: tuple[Appliance, Sink]) -> None:
+    appliance, _ = crm
+    paused = appliance.sternpost("pause", "web", "--source")
+    assert paused.returncode == 0 and paused.stdout.startswith("source web: paused; its clients are answered 503")
+    assert post(appliance, range(1))[0] == 503
+    assert appliance.json("resume", "--source", "web")["source"] == "web"
+    assert post(appliance, range(1))[0] == 200
+
+
+def test_the_other_kind_is_pointed_out(crm: tuple[Appliance, Sink]) -> None:
+    cases = [
+        (["pause", "web"], "there is no destination 'web'", "a source has this name: sternpost pause web --source"),
+        (
+            ["resume", "crm", "--source"],
+            "there is no source 'crm'",
+            "a destination has this name: sternpost resume crm\n",
+        ),
+        (["pause", "nothing"], "there is no destination 'nothing'", "`sternpost status`"),
+    ]
+    for arguments, said, next_step in cases:
+        done = crm[0].sternpost(*arguments)
+        assert done.returncode == 1 and said in done.stderr and next_step in done.stderr, done.stderr
+    assert crm[0].json("destinations", "list")[0]["state"] == "running"
+
+
+def test_people_are_found_by_any_id(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:
+    sink = make_sink(Plan(fail_events={"Bad": 500}))
+    appliance = make_appliance({"destinations": {"crm": webhook(sink.url)}})
+    appliance.start()
+    post(appliance, range(1), user="u", event="Bad \x1b[31m", anonymousId="a1")
+    post(appliance, range(1, 3), user="u", event="Bad", anonymousId="a1")
+    for number, wanted in enumerate(("a1", "u")):
+        found = until(
+            lambda wanted=wanted: (
+                (answer := appliance.json("people", "find", wanted))["people"][0]["queues"][0]["state"] == "held"
+                and answer["people"][0]["queues"][0]["events"] >= 2
+                and answer
+            )
+        )
+        assert found["complete"] and found["people"][0]["ids"]["userId"] == ["u"], number
+        shown = appliance.sternpost("people", "find", wanted)
+        assert shown.returncode == 0 and "\x1b" not in shown.stdout
+        assert "at crm: held" in shown.stdout and "HTTP 500" in shown.stdout and "m2" in shown.stdout
+    nobody = appliance.sternpost("people", "find", "\x1bnobody")
+    assert nobody.returncode == 1 and "nobody with the id \\x1bnobody" in nobody.stdout
+    assert appliance.sternpost("people", "find", "").returncode == 2
+
+
+def test_a_replay_is_waited_for_with_a_bar(crm: tuple[Appliance, Sink]) -> None:
+    appliance, sink = crm
+    post(appliance, range(300), user="u")
+    sink.wait_accepted({f"m{n}" for n in range(300)})
+    sink.set_plan(Plan(delay_s=0.01))
+    terminal = Terminal(appliance, "replay", "--destination", "crm", "--from", "1h", "--wait")
+    terminal.wait("/300")
+    assert terminal.end() == 0
+    assert "━" in terminal.seen and "has ended" in terminal.seen
+    assert len(sink.accepted()) == 600, "it ended before all was sent"
+    ended = appliance.sternpost("replay", "--destination", "crm", "--from", "1h", "--wait", "--json")
+    assert ended.returncode == 0 and json.loads(ended.stdout)["ended"] is True and ended.stderr == ""
+    assert len(sink.accepted()) == 900
+
+
+def test_deleting_many_dead_letters_draws_a_bar(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:
+    many = 3_000
+    sink = make_sink(Plan(status=400))
+    appliance = make_appliance({"destinations": {"crm": webhook(sink.url, breaker={"people": 1_000_000})}})
+    appliance.start()
+    for start in range(0, many, 500):
+        post(appliance, range(start, start + 500), user="u{}")
+    until(lambda: appliance.admin("/v1/dead/count?query=age:%3E0s")["count"] == many, 90)
+    terminal = Terminal(appliance, "dead", "purge", "dest:crm")
+    terminal.wait(f"Delete for good {many:,} dead letters")
+    terminal.type("yes\n")
+    assert terminal.end(60) == 0
+    assert f"/{many}" in terminal.seen and f"{many:,} dead letters deleted" in terminal.seen
+    assert appliance.json("dead", "list")["dead"] == []
+    assert Path(appliance.data / "audit.jsonl").read_text().count("dead.purge") == 1

@@ -1,0 +1,71 @@
+"""A block that rots on disk costs its own events, and the operator is told which, exactly once."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support.appliance import WRITE_KEY, Appliance, webhook
+from tests.support.sink import Sink
+from tests.support.wire import Wire
+
+COUNT, ROTTEN = 6, 3
+FIRST_SEQUENCE_AT, BODY_AT = 24, 100
+
+
+def test_a_damaged_block_is_recorded_as_a_skip(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink]
+) -> None:
+    sink = make_sink()
+    appliance = make_appliance({"destinations": {"hook": webhook(sink.url)}})
+    appliance.start()
+    assert appliance.sternpost("destinations", "pause", "hook").returncode == 0
+    send(appliance, range(1, COUNT + 1))
+    appliance.kill()
+    rot(appliance.data / "wal" / "data.mdb")
+    appliance.start()
+    assert appliance.sternpost("destinations", "resume", "hook").returncode == 0
+    sink.wait_accepted({f"m{n}" for n in range(1, COUNT + 1) if n != ROTTEN})
+    until = time.monotonic() + 20
+    while not (found := skips(appliance)):
+        assert time.monotonic() < until, "the skip is not recorded"
+        time.sleep(0.05)
+    for _ in range(2):
+        appliance.kill()
+        appliance.start()
+        send(appliance, range(COUNT, COUNT + 2))
+        sink.wait_accepted({f"m{COUNT + 1}"})
+        assert skips(appliance) == found
+    ((first, last, reason),) = found
+    assert (first, last) == (ROTTEN, ROTTEN)
+    assert "damaged block" in reason
+    shown = appliance.sternpost("destinations", "show", "hook").stdout
+    assert re.search(rf"skipped {ROTTEN} to {ROTTEN} at .*: damaged block", shown), shown
+    lost = appliance.sternpost("trace", f"m{ROTTEN}")
+    assert lost.returncode == 1
+    assert f"{ROTTEN} to {ROTTEN}, which hook skipped (damaged block" in lost.stderr
+    assert f"m{ROTTEN}" not in {arrival.message_id for arrival in sink.arrivals()}
+
+
+def send(appliance: Appliance, numbers: range) -> None:
+    """One block each, too large to share a page with another."""
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        for n in numbers:
+            padding = {"padding": os.urandom(3_000).hex()}
+            event: dict[str, Any] = {"userId": "u", "event": "E", "messageId": f"m{n}", "properties": padding}
+            assert wire.post("/v1/track", event).status == 200
+
+
+def rot(data: Path) -> None:
+    content = data.read_bytes()
+    places = [match.start() for match in re.finditer(b"SPB1", content)]
+    (at,) = (place for place in places if content[place + FIRST_SEQUENCE_AT] == ROTTEN)
+    with data.open("r+b") as file:
+        os.pwrite(file.fileno(), b"\xff" * 8, at + BODY_AT)
+
+
+def skips(appliance: Appliance) -> list[tuple[int, int, str]]:
+    (hook,) = appliance.admin("/v1/destinations")["destinations"]
+    return [(skip["first_sequence"], skip["last_sequence"], skip["reason"]) for skip in hook["skips"]]
