@@ -1,12 +1,14 @@
 """The console: holds the connection, asks once a second while somebody looks, says what is wrong."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import App, SystemCommand
+from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from tui import keys, wire
@@ -69,6 +71,7 @@ class Console(App[None]):
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        colourless = "NO_COLOR" in os.environ  # Textual greys what it is given, and only real colours have a grey.
         super().__init__()
         self.client, self._read_only, self._wall_ms, self._monotonic_s = client, read_only, wall_ms, monotonic_s
         self._chosen_keys = dict(keymap or {})
@@ -81,12 +84,13 @@ class Console(App[None]):
         self._asking, self._ask_again = asyncio.Lock(), False
         for one in THEMES:
             self.register_theme(one)
-        self.theme = theme or (PLAIN if self.console.color_system in ("standard", None) else DARK)
+        sixteen = self.console.color_system in ("standard", None) and not colourless
+        self.theme = theme or (PLAIN if sixteen else DARK)
 
     @property
     def palette(self) -> Palette:
         """The colours of states in the present theme."""
-        return palette_of(self.current_theme)
+        return palette_of(self.theme, self.get_theme)
 
     def now_ms(self) -> int:
         """The appliance's wall time, as far as it is known."""
@@ -148,6 +152,8 @@ class Console(App[None]):
             else:
                 self.freshness.answered(self._monotonic_s())
             page.trouble(" ".join(error.words().split("\n")))
+        except NoMatches:
+            return  # The screen is being taken down while an answer came; one that is whole has all that it paints.
         except Unreachable as error:
             self.freshness.failed(self._monotonic_s(), str(error))
             self._known = False  # Whoever answers next may be another version, with other rights.
@@ -184,7 +190,8 @@ class Console(App[None]):
         now_s = self._monotonic_s()
         stale = self.freshness.stale(now_s)
         page.set_class(stale and self.overview.now_ms > 0, "-stale")
-        page.query_one("#status", Line).put(self._status(now_s, stale))
+        for line in page.query("#status").results(Line):  # None where the screen is being taken down.
+            line.put(self._status(now_s, stale))
 
     def _status(self, now_s: float, stale: bool) -> Text:
         palette, freshness = self.palette, self.freshness

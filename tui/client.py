@@ -111,9 +111,11 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}", "X-Sternpost-User": "console"}
         self._tls = _trusting(certificate)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections; whoever still asks is told that nobody answers."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -179,6 +181,10 @@ class Client:
                 answer = await reply.read()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(_why(error)) from None
+        except RuntimeError as error:
+            if not self._closed:
+                raise
+            raise Unreachable(_why(error)) from None
         return answer
 
     def _address(self, path: str) -> URL:
@@ -186,6 +192,8 @@ class Client:
         return URL(self.url + path, encoded=True)
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Unreachable("the console is being left")
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._tls, limit=8)
             self._session = aiohttp.ClientSession(

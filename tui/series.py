@@ -1,6 +1,7 @@
 """Rates from counters that only grow: what sparklines show. Pure; the time comes from outside."""
 
 from collections import deque
+from collections.abc import Mapping
 
 POINTS_MAX = 150
 
@@ -51,7 +52,7 @@ class Many:
     def __init__(self) -> None:
         self._series: dict[str, Series] = {}
 
-    def look(self, now_s: float, totals: dict[str, float]) -> None:
+    def look(self, now_s: float, totals: Mapping[str, float]) -> None:
         """All counters at once."""
         for name in self._series.keys() - totals.keys():
             del self._series[name]

@@ -25,6 +25,8 @@ def inert(text: object, most: int = CHARACTERS_MAX) -> str:
         most: characters of `text` that are shown; one more than that ends in an ellipsis.
     """
     given = str(text)
+    if len(given) <= most and given.isprintable():
+        return given  # Nearly always; nothing printable acts.
     shown = "".join(_escaped(character) for character in given[:most])
     return shown if len(given) <= most else shown[: most - 1] + "…"
 

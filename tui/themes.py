@@ -1,5 +1,8 @@
 """The console's colours: a calm dark and a calm light theme, and one that keeps to the terminal's own sixteen."""
 
+from collections.abc import Callable
+from functools import cache
+
 from textual.theme import Theme
 
 from tui.look import Palette
@@ -45,8 +48,14 @@ THEMES = (
 _MUTED = {DARK: "#7d8b99", LIGHT: "#6b7580"}
 
 
-def palette_of(theme: Theme) -> Palette:
-    """A theme's colours by what they mean; a theme of the terminal's own colours keeps to their names."""
+@cache
+def palette_of(name: str, theme_of: Callable[[str], Theme | None]) -> Palette:
+    """A theme's colours by what they mean; a theme of the terminal's own colours keeps to their names.
+
+    Args:
+        theme_of: finds a theme by its name.
+    """
+    theme = theme_of(name) or THEMES[0]
     if theme.name.startswith("ansi-"):
         return Palette("green", "yellow", "red", "cyan", "bright_black")
     muted = _MUTED.get(theme.name) or ("#8a8f98" if theme.dark else "#6b7075")

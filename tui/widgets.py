@@ -56,6 +56,8 @@ class Rows(DataTable[Text]):
         rows = _each_once(rows[:ROWS_MAX])
         if self._laid_out and [row.key for row in rows] == [row.key for row in self._rows]:
             for old, new in zip(self._rows, rows, strict=True):
+                if old.cells is new.cells:
+                    continue
                 for column in self._shown:
                     if old.cells.get(column.key) != new.cells.get(column.key):
                         self.update_cell(new.key, column.key, self._cell(column, new))

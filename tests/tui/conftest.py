@@ -77,11 +77,7 @@ def start(api: FakeApi) -> Callable[..., Started]:
             console = Console(Client(url, token), theme=given.pop("theme", DARK), wall_ms=lambda: NOW_MS, **given)
             console.animation_level = "none"
             async with console.run_test(size=size, notifications=True) as pilot:
-                desk = Desk(console, pilot, api)
-                try:
-                    yield desk
-                finally:
-                    await console.client.close()
+                yield Desk(console, pilot, api)
 
     return started
 

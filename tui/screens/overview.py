@@ -1,6 +1,6 @@
 """Screen 1: is data coming in, is it safe, is it leaving, what is ill."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import events, on
@@ -11,7 +11,7 @@ from textual.widgets import DataTable
 from tui import text, wire
 from tui.acting import Plan, Stake
 from tui.client import segment
-from tui.look import colour, look, state_text
+from tui.look import Palette, colour, look, state_text
 from tui.screens.page import Page, bindings_of
 from tui.series import Many, Series
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
@@ -38,6 +38,15 @@ SOURCE_COLUMNS = (
 )
 
 
+class _Shown(NamedTuple):
+    """All that a row of the table of destinations is made of."""
+
+    destination: wire.Destination
+    rate: float
+    failed: int
+    palette: Palette
+
+
 class OverviewPage(Page):
     """Four panels and the table of destinations; `s` shows the sources in its place."""
 
@@ -51,6 +60,8 @@ class OverviewPage(Page):
         super().__init__()
         self._sources, self._destinations = Many(), Many()
         self._failed = Many()
+        self._rows: dict[str, tuple[_Shown, Row]] = {}
+        """What is shown and the row that it became, so that what has not changed costs a comparison."""
         self._totals = {name: Series() for name in self._PANELS}
 
     def compose_body(self) -> ComposeResult:
@@ -79,8 +90,9 @@ class OverviewPage(Page):
         now_s = shown.now_ms / 1000
         to = shown.destinations
         self._sources.look(now_s, {one.name: one.accepted_total for one in shown.sources})
-        self._destinations.look(now_s, {one.name: one.delivered_total for one in to})
-        self._failed.look(now_s, {one.name: one.failed_total + one.aborted_total for one in to})
+        self._destinations.look(now_s, {one.name: one.delivered_total for one in to if one.delivered_per_s is None})
+        failed = {one.name: one.failed_total + one.aborted_total for one in to if one.failed_5m is None}
+        self._failed.look(now_s, failed)
         self._totals["collect"].look(now_s, sum(one.accepted_total for one in shown.sources))
         self._totals["log"].look(now_s, shown.log.events_total)
         settled = sum(one.delivered_total + one.aborted_total + one.filtered_total for one in to)
@@ -144,11 +156,18 @@ class OverviewPage(Page):
         wanted = self.filter_text.lower()
         rows = [one for one in shown.destinations if wanted in f"{one.name} {one.state} {one.last_error}".lower()]
         rows.sort(key=lambda one: (-look(one.state).illness, one.name))
-        return [Row(one.name, self._destination_cells(one)) for one in rows]
+        known, self._rows = self._rows, {}
+        for one in rows[:ROWS_MAX]:
+            rate = one.delivered_per_s if one.delivered_per_s is not None else self._destinations.of(one.name).rate
+            failed = one.failed_5m if one.failed_5m is not None else self._failed.of(one.name).within(WINDOW_S)
+            made_of = _Shown(one, rate, failed, self.palette)
+            before = known.get(one.name)
+            same = before is not None and before[0] == made_of
+            row = before[1] if before and same else Row(one.name, self._destination_cells(one, rate, failed))
+            self._rows[one.name] = (made_of, row)
+        return [row for _, row in self._rows.values()]
 
-    def _destination_cells(self, one: wire.Destination) -> dict[str, Text]:
-        rate = one.delivered_per_s if one.delivered_per_s is not None else self._destinations.of(one.name).rate
-        failed = one.failed_5m if one.failed_5m is not None else self._failed.of(one.name).within(WINDOW_S)
+    def _destination_cells(self, one: wire.Destination, rate: float, failed: int) -> dict[str, Text]:
         ill = look(one.state)
         return {
             "state": state_text(one.state, self.palette),
