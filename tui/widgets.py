@@ -48,23 +48,38 @@ class Rows(DataTable[Text]):
         self._all: tuple[Column, ...] = tuple(columns)
         self._shown: tuple[Column, ...] = ()
         self._rows: list[Row] = []
+        self._drawn: list[Row] = []
+        """What stands in the table: the same rows, but out of sight perhaps as they were."""
         self._widths: dict[str, int] = {}
         self._laid_out = 0
 
     def put(self, rows: Sequence[Row]) -> None:
         """Show these rows. Same rows in the same order: only cells that differ are updated."""
         rows = _each_once(rows[:ROWS_MAX])
-        if self._laid_out and [row.key for row in rows] == [row.key for row in self._rows]:
-            for old, new in zip(self._rows, rows, strict=True):
-                if old.cells is new.cells:
-                    continue
-                for column in self._shown:
-                    if old.cells.get(column.key) != new.cells.get(column.key):
-                        self.update_cell(new.key, column.key, self._cell(column, new))
-            self._rows = rows
-            return
+        same = self._laid_out and [row.key for row in rows] == [row.key for row in self._rows]
         self._rows = rows
-        self._fill()
+        if same:
+            self._update_seen()
+        else:
+            self._fill()
+
+    def _update_seen(self) -> None:
+        """Update what differs where it is seen; the rest when it is scrolled to."""
+        first = max(0, int(self.scroll_y) - 1)
+        for index in range(first, min(len(self._rows), first + self.size.height + 2)):
+            old, new = self._drawn[index], self._rows[index]
+            if old.cells is new.cells:
+                continue
+            self._drawn[index] = new
+            for column in self._shown:
+                if old.cells.get(column.key) != new.cells.get(column.key):
+                    self.update_cell(new.key, column.key, self._cell(column, new))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Scrolled: what comes into sight may be behind."""
+        super().watch_scroll_y(old_value, new_value)
+        if self._laid_out and len(self._drawn) == len(self._rows):
+            self._update_seen()
 
     @property
     def current(self) -> str:
@@ -100,6 +115,7 @@ class Rows(DataTable[Text]):
             self._lay_out(width)
         else:
             self.clear()
+        self._drawn = list(self._rows)
         for row in self._rows:
             self.add_row(*(self._cell(column, row) for column in self._shown), key=row.key, height=1)
         self.go_to(current)

@@ -17,6 +17,10 @@ from tui.series import Many, Series
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
 WINDOW_S = 300.0
+NOT_OLD_MS = 1_000
+"""What waits for less than this is on its way, ..."""
+ON_ITS_WAY_MAX = 100
+"""... where it is no more than this: not worth a line drawn anew every second."""
 DESTINATION_COLUMNS = (
     Column("state", "State", 15),
     Column("name", "Destination", 11, grow=2),
@@ -39,12 +43,33 @@ SOURCE_COLUMNS = (
 
 
 class _Shown(NamedTuple):
-    """All that a row of the table of destinations is made of."""
+    """What a destination's row says: made again only where that differs, whatever else has moved."""
 
-    destination: wire.Destination
-    rate: float
-    failed: int
+    name: str
+    state: str
+    queued: str
+    oldest: str
+    rate: str
+    p95: str
+    failed: str
+    error: str
     palette: Palette
+
+    @classmethod
+    def of(cls, one: wire.Destination, rate: float, failed: int, palette: Palette) -> "_Shown":
+        age_ms = one.oldest_undelivered_age_ms
+        waits = age_ms >= NOT_OLD_MS or one.queued > ON_ITS_WAY_MAX
+        return cls(
+            one.name,
+            one.state,
+            text.number(one.queued) if waits else "0",
+            text.age(age_ms) if age_ms >= NOT_OLD_MS else "-",
+            text.rate(rate),
+            text.took(one.latency_p95_ms),
+            text.number(failed),
+            one.last_error,
+            palette,
+        )
 
 
 class OverviewPage(Page):
@@ -160,24 +185,24 @@ class OverviewPage(Page):
         for one in rows[:ROWS_MAX]:
             rate = one.delivered_per_s if one.delivered_per_s is not None else self._destinations.of(one.name).rate
             failed = one.failed_5m if one.failed_5m is not None else self._failed.of(one.name).within(WINDOW_S)
-            made_of = _Shown(one, rate, failed, self.palette)
+            made_of = _Shown.of(one, rate, failed, self.palette)
             before = known.get(one.name)
             same = before is not None and before[0] == made_of
-            row = before[1] if before and same else Row(one.name, self._destination_cells(one, rate, failed))
+            row = before[1] if before and same else Row(one.name, self._destination_cells(made_of))
             self._rows[one.name] = (made_of, row)
         return [row for _, row in self._rows.values()]
 
-    def _destination_cells(self, one: wire.Destination, rate: float, failed: int) -> dict[str, Text]:
-        ill = look(one.state)
+    def _destination_cells(self, shown: "_Shown") -> dict[str, Text]:
+        ill, palette = look(shown.state), shown.palette
         return {
-            "state": state_text(one.state, self.palette),
-            "name": text.line(one.name, "bold"),
-            "queued": Text(text.number(one.queued)),
-            "oldest": Text(text.age(one.oldest_undelivered_age_ms) if one.oldest_undelivered_age_ms else "-"),
-            "rate": Text(text.rate(rate)),
-            "p95": Text(text.took(one.latency_p95_ms)),
-            "failed": Text(text.number(failed), self.palette.warning if failed else self.palette.muted),
-            "error": text.line(one.last_error, colour(ill, self.palette) if ill.illness > 1 else self.palette.muted),
+            "state": state_text(shown.state, palette),
+            "name": text.line(shown.name, "bold"),
+            "queued": Text(shown.queued),
+            "oldest": Text(shown.oldest),
+            "rate": Text(shown.rate),
+            "p95": Text(shown.p95),
+            "failed": Text(shown.failed, palette.muted if shown.failed == "0" else palette.warning),
+            "error": text.line(shown.error, colour(ill, palette) if ill.illness > 1 else palette.muted),
         }
 
     def _source_rows(self, shown: wire.Overview) -> list[Row]:
