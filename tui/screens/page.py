@@ -101,7 +101,7 @@ class Page(Screen[None]):
         line = self.query_one("#filter", Input)
         line.display = True
         line.value = self.filter_text
-        line.focus()
+        self.set_focus(line)
 
     def action_back(self) -> None:
         """Leave the filter line; a second time clears the filter."""
