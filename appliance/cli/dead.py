@@ -1,4 +1,4 @@
-"""`sternpost dead`: list, show, requeue, purge or export dead letters."""
+"""`sternpost dead`: list, show, requeue, edit, purge or export dead letters."""
 
 import argparse
 import json
@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--yes", action="store_true", help="do not ask")
         command.add_argument("--expect", type=int, metavar="N", help="do it only if there are exactly N")
         add_json(command)
+    from appliance.cli.dead_edit import add_edit_arguments
+
+    add_edit_arguments(commands.add_parser("edit", help="deliver one again with another event in its place"))
     export = commands.add_parser("export", help="write them as JSON lines, payloads included")
     _add_filter(export)
     export.add_argument("--output", "-o", type=Path, metavar="FILE", help="write to FILE (default: standard output)")
@@ -51,9 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.cli import client
+    from appliance.cli.dead_edit import edit
 
     process = client.find(args.data)
-    actions = {"list": _list, "show": _show, "requeue": _act, "purge": _act, "export": _export}
+    actions = {"list": _list, "show": _show, "requeue": _act, "purge": _act, "edit": edit, "export": _export}
     return actions[args.action](process, args)
 
 

@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command = commands.add_parser(name, help=words)
         command.add_argument("name")
         add_json(command)
+    drain = commands.add_parser("drain", help="try everybody now who waits for a next try; an open breaker probes")
+    drain.add_argument("name")
+    drain.add_argument("--yes", action="store_true", help="do not ask")
+    add_json(drain)
     forget = commands.add_parser("forget", help="drop position and held events of one not configured any more")
     forget.add_argument("name")
     forget.add_argument("--yes", action="store_true", help="do not ask")
@@ -49,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     from appliance.cli import client
 
     process = client.find(args.data)
-    actions = {"list": _list, "show": _show, "test": _test, "pause": _switch, "resume": _switch, "forget": _forget}
+    actions = {"list": _list, "show": _show, "test": _test, "pause": _switch, "resume": _switch}
+    actions |= {"drain": _drain, "forget": _forget}
     return actions[args.action](process, args)
 
 
@@ -139,23 +144,21 @@ def _show(process: "Client", args: argparse.Namespace) -> int:
     from appliance.cli import client, output, text
     from appliance.cli.output import styled
 
-    found = [one for one in process.get("/v1/destinations")["destinations"] if one["name"] == args.name]
-    if not found:
-        raise output.CommandError(f"there is no destination {args.name!r}", "`sternpost destinations list` shows them")
+    found = _found(process, args.name)
     held = process.get(f"/v1/destinations/{client.segment(args.name)}/held", limit=20)
     if args.json:
-        output.print_json({**found[0], "held": held["held"]})
+        output.print_json({**found, "held": held["held"]})
         return 0
-    for name, value in found[0].items():
+    for name, value in found.items():
         if name in ("errors", "last_error_sample", "skips"):
             continue
         print(f"{name.replace('_', ' '):<24} {text.plain(json.dumps(value) if name == 'breaker' else value, 500)}")
-    for skip in found[0]["skips"]:
+    for skip in found["skips"]:
         print(
             f"{styled('skipped', 'red')} {skip['first_sequence']:,} to {skip['last_sequence']:,} at "
             f"{text.moment(skip['skipped_ms'])}: {text.plain(skip['reason'], 500)}"
         )
-    for error in found[0]["errors"][:10]:
+    for error in found["errors"][:10]:
         print(
             f"\n{styled(text.plain(error['reason'], 500), 'red')}  {error['count']:,} times, "
             f"last {text.moment(error['last_ms'])}\n{text.lines(error['sample'])}"
@@ -204,13 +207,32 @@ def _switch(process: "Client", args: argparse.Namespace) -> int:
     return client.printed(args, answer, lambda _: f"destination {args.name}: {args.action}d")
 
 
-def _forget(process: "Client", args: argparse.Namespace) -> int:
-    from appliance.cli import client, output, text
+def _drain(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client, text
 
-    found = [one for one in process.get("/v1/destinations")["destinations"] if one["name"] == args.name]
-    if not found:
-        raise output.CommandError(f"there is no destination {args.name!r}", "`sternpost destinations list` shows them")
-    held = found[0]["held_events"]
+    held = _found(process, args.name)["held_events"]
+    if not client.confirmed(args, f"Try {text.count(held, 'held event')} of {text.plain(args.name)} again now?"):
+        return 1
+    answer = process.post(f"/v1/destinations/{client.segment(args.name)}/drain", {"expect": held})
+    return client.printed(
+        args, answer, lambda done: f"{text.count(done['hastened'], 'person', 'people')} tried now, each in order"
+    )
+
+
+def _found(process: "Client", name: str) -> dict[str, Any]:
+    from appliance.cli import output
+
+    for one in process.get("/v1/destinations")["destinations"]:
+        if one["name"] == name:
+            found: dict[str, Any] = one
+            return found
+    raise output.CommandError(f"there is no destination {name!r}", "`sternpost destinations list` shows them")
+
+
+def _forget(process: "Client", args: argparse.Namespace) -> int:
+    from appliance.cli import client, text
+
+    held = _found(process, args.name)["held_events"]
     lost = text.count(held, "held event")
     if not client.confirmed(args, f"Forget {args.name}, dropping its position and {lost}?"):
         return 1

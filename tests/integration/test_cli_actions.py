@@ -132,3 +132,82 @@ def test_deleting_many_dead_letters_draws_a_bar(make_appliance: MakeAppliance, m
     assert f"/{many}" in terminal.seen and f"{many:,} dead letters deleted" in terminal.seen
     assert appliance.json("dead", "list")["dead"] == []
     assert Path(appliance.data / "audit.jsonl").read_text().count("dead.purge") == 1
+
+
+def test_whoever_waits_is_drained(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:
+    sink = make_sink(Plan(status=500))
+    slow = webhook(
+        sink.url, retry={"delay_min": "1h", "delay_max": "1h"}, breaker={"probe_min": "1h", "probe_max": "1h"}
+    )
+    appliance = make_appliance({"destinations": {"crm": slow}})
+    appliance.start()
+    assert post(appliance, range(5))[0] == 200
+    until(lambda: appliance.json("destinations", "list")[0]["held_events"] == 5)
+    sink.set_plan(Plan())
+    refused = appliance.sternpost("destinations", "drain", "crm")
+    assert refused.returncode == 2 and "repeat with --yes" in refused.stderr and sink.accepted() == []
+    assert "5 people tried now" in appliance.sternpost("destinations", "drain", "crm", "--yes").stdout
+    sink.wait_accepted({f"m{n}" for n in range(5)})
+
+
+def test_a_dead_letter_is_edited_and_arrives(
+    make_appliance: MakeAppliance, make_sink: MakeSink, tmp_path: Path
+) -> None:
+    sink = make_sink(Plan(fail_events={"Bad": 400}), bodies=True)
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i s/Bad/Good/ "$1"\n')
+    editor.chmod(0o755)
+    appliance = make_appliance({"destinations": {"crm": webhook(sink.url)}}, env={"EDITOR": str(editor), "VISUAL": ""})
+    appliance.start()
+    big = "12345678901234567890123.10"
+    body = f'{{"userId": "u1", "event": "Bad", "messageId": "m1", "properties": {{"big": {big}}}}}'.encode()
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        assert wire.post("/v1/track", body).status == 200
+    (letter,) = until(lambda: appliance.json("dead", "list")["dead"])
+    assert appliance.sternpost("dead", "edit", str(letter["id"])).returncode == 2, "nobody could be asked"
+    other = tmp_path / "other.json"
+    other.write_text('{"userId": "somebody else", "messageId": "m1"}')
+    refused = appliance.sternpost("dead", "edit", str(letter["id"]), "--file", str(other), "--yes")
+    assert refused.returncode == 2 and "must stay" in refused.stderr
+    other.write_text("{nonsense")
+    assert appliance.sternpost("dead", "edit", str(letter["id"]), "--file", str(other), "--yes").returncode == 2
+    done = appliance.sternpost("dead", "edit", str(letter["id"]), "--yes")
+    assert done.returncode == 0 and "on its way again, edited" in done.stdout, done.stderr
+    (arrived,) = [one for one in sink.wait_accepted({"m1"}) if one.accepted]
+    assert arrived.event == "Good" and big in arrived.body
+
+
+def test_a_reload_says_what_changes_and_what_is_wrong(crm: tuple[Appliance, Sink]) -> None:
+    appliance, sink = crm
+    assert "nothing would change" in appliance.sternpost("reload", "--diff").stdout
+    appliance.config["destinations"]["more"] = webhook(sink.url)
+    appliance.write_config()
+    assert "destinations.more" in appliance.sternpost("reload", "--diff").stdout
+    assert "destination more added" in appliance.sternpost("reload").stdout
+    appliance.config["destinations"]["more"]["retry"]["attempt_max"] = 3
+    appliance.write_config()
+    faulty = appliance.sternpost("reload", "--diff")
+    assert faulty.returncode == 2 and "attempts_max" in faulty.stdout, faulty.stdout
+    assert appliance.sternpost("reload").returncode == 1
+    assert {one["name"] for one in appliance.json("destinations", "list")} == {"crm", "more"}
+
+
+def test_sources_are_listed_paused_and_their_keys_rotated(make_appliance: MakeAppliance, tmp_path: Path) -> None:
+    appliance = make_appliance({"sources": {}})
+    appliance.config = {key: value for key, value in appliance.config.items() if key in ("collect", "control")}
+    appliance.start()
+    key = appliance.json("keys")[0]["write_key"]
+    (listed,) = appliance.json("sources", "list")
+    assert (listed["name"], listed["state"]) == ("default", "running")
+    assert appliance.sternpost("sources", "pause", "default").returncode == 0
+    assert "paused" in appliance.sternpost("sources", "list").stdout
+    assert appliance.sternpost("sources", "resume", "default").returncode == 0
+    assert appliance.sternpost("sources", "rotate-key", "default").returncode == 2, "nobody could be asked"
+    rotated = appliance.json("sources", "rotate-key", "default", "--yes")
+    assert rotated["write_key"] == appliance.json("keys")[0]["write_key"] != key
+    for each in (key, rotated["write_key"]):
+        with Wire(appliance.port, each) as wire:
+            assert wire.post("/v1/track", {"userId": "u", "event": "E"}).status == 200
+    done = appliance.json("audit")
+    assert [one["what"] for one in done] == ["source.rotate_key", "source.resume", "source.pause"]
+    assert "source.pause" in appliance.sternpost("audit").stdout
