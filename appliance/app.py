@@ -1,7 +1,8 @@
 """The composition root: builds the parts, starts and stops them in order. The first file to read.
 
     start:  folder -> configuration -> log -> deliveries -> collector -> admin API
-    stop:   collector -> deliveries -> log -> admin API, within 10 s, nothing acknowledged is lost
+    stop:   collector, deliveries and windows of the console at once -> log -> admin API, within 10 s, nothing
+            acknowledged is lost
 
 Threads: this loop (collector and admin API), the log's writer, the delivery loop.
 """
@@ -167,9 +168,11 @@ class App:
         loop.call_later(TIDY_S, self._tidy, loop, last, tidied)
 
     async def _stop(self) -> None:
-        """In the order of the events' way, so that each part empties into the next."""
-        await self._collector.stop()
-        await self._dispatcher.stop()
+        """Within 10 s: what waits for others waits at the same time; then the log, into which everything empties."""
+        waiting = (self._collector.stop(), self._dispatcher.stop(), self._control.close_windows())
+        for failed in await asyncio.gather(*waiting, return_exceptions=True):
+            if failed is not None:
+                _LOG.error("part_not_stopped_cleanly", error=str(failed), kept="what is on disk")
         await self._log.stop()
         await self._control.stop()
         _LOG.info("stopped", exit_code=self._exit_code)
@@ -187,7 +190,7 @@ class App:
 
     async def _reload(self) -> Sequence[str]:
         loaded = await asyncio.to_thread(settings.load_or_default, self._config_path, self.data)
-        bound, faults = self._bind(loaded)
+        bound, faults = await asyncio.to_thread(self._bind, loaded)  # plug-ins run as they are imported
         changes = _needs_restart(self.config, loaded.config)
         changes += _changed_sources(self.config.sources, loaded.config.sources)
         if self.config.control.tokens != loaded.config.control.tokens:

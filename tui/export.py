@@ -7,8 +7,8 @@ from pathlib import Path
 from tui.client import Client
 
 
-async def export_dead(client: Client, ids: list[int], query: str, now_ms: int) -> tuple[Path, int]:
-    """Write these letters, or all that match where `ids` is empty, into the present folder.
+async def export_dead(client: Client, ids: list[int], query: str, now_ms: int, folder: Path) -> tuple[Path, int]:
+    """Write these letters, or all that match where `ids` is empty, into a folder.
 
     Returns:
         The file and how many letters are in it.
@@ -18,7 +18,7 @@ async def export_dead(client: Client, ids: list[int], query: str, now_ms: int) -
         OSError: the file cannot be written; what was written of it stays.
     """
     stamp = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
-    path = Path.cwd() / f"sternpost-dead-{stamp}.ndjson"
+    path = folder / f"sternpost-dead-{stamp}.ndjson"
     count = 0
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as opened:

@@ -57,11 +57,12 @@ class Rows(DataTable[Text]):
         """Show these rows. Same rows in the same order: only cells that differ are updated."""
         rows = _each_once(rows[:ROWS_MAX])
         same = self._laid_out and [row.key for row in rows] == [row.key for row in self._rows]
+        current = self.current  # the row, not its number: it may stand elsewhere now
         self._rows = rows
         if same:
             self._update_seen()
         else:
-            self._fill()
+            self._fill(current)
 
     def _update_seen(self) -> None:
         """Update what differs where it is seen; the rest when it is scrolled to."""
@@ -102,13 +103,13 @@ class Rows(DataTable[Text]):
 
     def on_resize(self, event: events.Resize) -> None:
         if self.size.width != self._laid_out:
-            self._fill()
+            self._fill(self.current)
 
-    def _fill(self) -> None:
+    def _fill(self, current: str) -> None:
         width = self.scrollable_content_region.width or self.size.width
         if not width:
             return  # Not on the screen yet; the first resize comes here again.
-        current, top = self.current, self.scroll_y
+        top = self.scroll_y
         if self.size.width != self._laid_out:
             self._laid_out = self.size.width
             self.clear(columns=True)

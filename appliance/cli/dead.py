@@ -138,6 +138,10 @@ def _act(process: "Client", args: argparse.Namespace) -> int:
     query = _query(args)
     if not query and not args.id:
         raise output.CommandError("say which dead letters", 'by --id, or by a filter; all of them are "age:>0s"', 2)
+    if numbers := [word for word in args.words if word.isdigit()]:
+        ids = " ".join(f"--id {number}" for number in numbers)
+        said = f"{numbers[0]} alone is looked for in payloads; nothing was done"
+        raise output.CommandError(said, f"did you mean {ids}?", 2)
     if query and args.id:
         raise output.CommandError("give ids or a filter, not both", "", 2)
     expected, about = _expected(process, query, args)
@@ -148,7 +152,8 @@ def _act(process: "Client", args: argparse.Namespace) -> int:
     if not client.confirmed(args, f"{words} {letters}{about}{' again' if args.action == 'requeue' else ''}?"):
         return 1
     answer = _done(process, query, args, expected)
-    past = {"requeue": "are on their way again", "purge": "deleted"}[args.action]
+    one = answer["count"] == 1
+    past = {"requeue": f"{'is on its' if one else 'are on their'} way again", "purge": "deleted"}[args.action]
     if answer["count"] < expected:
         left = text.count(expected - answer["count"], "dead letter")
         print(f"{left} left where they were: their destination does not run", file=sys.stderr)

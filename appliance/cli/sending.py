@@ -116,8 +116,14 @@ class _Sender:
                 group.create_task(self._produce())
                 for queue in self._queues:
                     group.create_task(self._work(session, queue))
-        except* Refusal as refusals:
-            raise refusals.exceptions[0] from None
+        except BaseExceptionGroup as group_error:
+            refusals = group_error.subgroup(Refusal)
+            if refusals is None:
+                raise
+            refusal = refusals.exceptions[0]
+        else:
+            return
+        raise refusal
 
     async def _produce(self) -> None:
         plan = self._plan

@@ -12,11 +12,12 @@ CHARACTERS_MAX = 200
 
 def plain(text: object, most: int = CHARACTERS_MAX) -> str:
     """One harmless line: control codes, line breaks and marks that change the reading direction become escapes."""
-    shown = "".join(
-        character.encode("unicode_escape").decode() if _acts(character) else character
-        for character in str(text)[: most + 1]
-    )
+    shown = _inert(str(text)[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _inert(text: str) -> str:
+    return "".join(character.encode("unicode_escape").decode() if _acts(character) else character for character in text)
 
 
 def _acts(character: str) -> bool:
@@ -27,7 +28,7 @@ def _acts(character: str) -> bool:
 
 def lines(text: str) -> str:
     """As `plain`, with line breaks kept and no length limit; for samples and payloads."""
-    return "\n".join(plain(line, len(line)) for line in text.replace("\r\n", "\n").split("\n"))
+    return "\n".join(_inert(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 def age(age_ms: float) -> str:

@@ -130,7 +130,11 @@ class Actions:
             async with self._audited(who, "dead.requeue", query.source or _shown(found), len(found)) as entry:
                 done = 0
                 for chunk in _chunks(found, REQUEUE_AT_ONCE):
-                    done += await self._parts.dispatcher.requeue(chunk)
+                    try:
+                        done += await self._parts.dispatcher.requeue(chunk)
+                    except SternpostError as error:  # the budget is spent, say
+                        words = f"{error}; {done} of {len(found)} dead letters were requeued, the others kept"
+                        raise ApiError(409, "refused", words, "make room, then repeat") from None
                     entry.count = done
                 return done
 
@@ -150,8 +154,8 @@ class Actions:
                 entry.detail = {"destination": letter.destination, "message_id": record.message_id}
                 try:
                     entry.count = await self._parts.dispatcher.requeue([letter_id], record)
-                except ValueError as error:
-                    raise ApiError(409, "refused", str(error), "wait until it has, or requeue it as it is") from None
+                except (ValueError, SternpostError) as error:
+                    raise ApiError(409, "refused", str(error), "repeat later, or requeue it as it is") from None
                 if not entry.count:
                     words = f"destination {letter.destination} does not run; the dead letter was kept"
                     raise ApiError(409, "refused", words, "take it into the configuration and repeat")
@@ -282,6 +286,9 @@ async def _named(name: str, action: Any) -> Any:
         raise unknown_destination(name) from None
     except SternpostError as error:
         raise ApiError(409, "refused", str(error)) from None
+    except OSError as error:
+        words = f"it cannot be kept: {error.strerror or error}; nothing has changed"
+        raise ApiError(409, "refused", words, "make room in the data folder and repeat") from None
 
 
 def _check_expected(expected: int | None, found: int, words: str) -> None:

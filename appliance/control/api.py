@@ -29,7 +29,7 @@ from appliance.control.live import Live
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
-from appliance.control.requests import HOLDER, forbidden, json_reply
+from appliance.control.requests import HOLDER, STANDING, Standing, forbidden, json_reply
 from appliance.control.resources import Resources
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
@@ -132,6 +132,10 @@ class Control:
         """Take the tokens of a new configuration; where it listens changes at the next start only."""
         self._config = msgspec.structs.replace(self._config, tokens=config.tokens)
         self._keyring = Keyring(self._admin_token, config.tokens) if self._admin_token else Keyring.empty()
+
+    async def close_windows(self) -> None:
+        """Close the console's windows, which takes seconds; `stop` does the rest."""
+        await self.console.close()
 
     async def stop(self) -> None:
         """End tails and connections, take the control file away."""
@@ -241,6 +245,7 @@ class Control:
         holder = self._keyring.holder(request.headers.get("Authorization"))
         if holder is not None:
             request[HOLDER] = holder
+            request[STANDING] = Standing(lambda: self._keyring.holder(request.headers.get("Authorization")) == holder)
         elif request.path not in _OPEN and not Console.is_open(request.path):
             raise ApiError(
                 401,

@@ -53,12 +53,12 @@ def page(store: DeadStore, query: Query, now_ms: int, after_id: int, limit: int)
 def matching(store: DeadStore, query: Query, now_ms: int) -> Matching:
     """All letters that match, in short."""
     ids: list[int] = []
-    people: set[tuple[str, str]] = set()
+    people: set[str] = set()
     destinations: set[str] = set()
     oldest_ms = 0
     for letter in _matching(store, query, now_ms, 0):
         ids.append(letter.id)
-        people.add((letter.destination, letter.lane))
+        people.add(letter.lane)
         destinations.add(letter.destination)
         oldest_ms = min(oldest_ms or letter.buried_ms, letter.buried_ms)
         if len(ids) == MATCHING_MAX:

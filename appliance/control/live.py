@@ -4,7 +4,7 @@ from aiohttp import web
 
 from appliance.control import views
 from appliance.control.parts import ApiError, Parts, invalid
-from appliance.control.requests import query, sees_payloads
+from appliance.control.requests import query, sees_payloads, still_holds
 from appliance.control.tail import POINTS, TooManyWatchers, Watcher
 
 KEEPALIVE_S = 15.0
@@ -37,9 +37,14 @@ class Live:
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         await response.write(b": watching\n\n")
-        async for frame in watcher.frames(KEEPALIVE_S):
-            if frame is None:
-                await response.write(b": still here\n\n")
-            else:
-                await response.write(b"event: %b\ndata: %b\n\n" % (frame.name.encode(), views.wire(frame.data)))
+        try:
+            async for frame in watcher.frames(KEEPALIVE_S):
+                if not still_holds(request):  # a re-load took the token, or a right of it
+                    break
+                if frame is None:
+                    await response.write(b": still here\n\n")
+                else:
+                    await response.write(b"event: %b\ndata: %b\n\n" % (frame.name.encode(), views.wire(frame.data)))
+        except ConnectionError:
+            pass  # Whoever watched has gone: that is how a tail ends.
         return response

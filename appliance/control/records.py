@@ -6,7 +6,7 @@ from aiohttp import web
 
 from appliance.control import dead, dump, people, replies, settings_view, views
 from appliance.control.parts import ApiError, Parts, invalid
-from appliance.control.requests import NUMBER_MAX, json_reply, limit, number, query, sees_payloads, whole
+from appliance.control.requests import NUMBER_MAX, json_reply, limit, number, query, sees_payloads, still_holds, whole
 from appliance.control.tail_subjects import RecordSubject
 from appliance.control.trace import Trace, Tracer
 from appliance.core import logs
@@ -113,6 +113,10 @@ class Records:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
         while (chunk := await self._parts.blocking(_some, lines)) is not None:
+            if not still_holds(request):
+                if request.transport is not None:
+                    request.transport.abort()  # so that nobody takes it for the whole
+                return response
             await response.write(chunk)
         await response.write_eof()
         return response
@@ -120,10 +124,11 @@ class Records:
     async def trace(self, request: web.Request) -> web.Response:
         """Where one event is."""
         source = request.query.get("source") or None
-        tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms())
+        payloads = sees_payloads(request)
+        tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms(), searches_refused=payloads)
         every = request.query.get("all") == "1"
         traced = await self._parts.blocking(tracer.trace, request.match_info["message_id"], source, every=every)
-        return json_reply(traced if sees_payloads(request) else _without_payloads(traced))
+        return json_reply(traced if payloads else _without_payloads(traced))
 
     async def people(self, request: web.Request) -> web.Response:
         """The people behind an id: their ids, what of theirs waits, their newest events."""

@@ -1,7 +1,8 @@
 """Reads requests: who asks, query parameters, bodies; and writes answers as JSON."""
 
 import asyncio
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -17,6 +18,15 @@ LIMIT_MAX = 1_000
 NUMBER_MAX = (1 << 63) - 1
 HOLDER = web.RequestKey("holder", Holder)
 """Who sent the token; set before any handler of a route that needs one."""
+
+
+class Standing(NamedTuple):
+    """Whether a token still has the rights that it had: a re-load may take them from one who is still reading."""
+
+    holds: Callable[[], bool]
+
+
+STANDING = web.RequestKey("standing", Standing)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -25,6 +35,11 @@ def who(request: web.Request) -> Who:
     user = request.headers.get("X-Sternpost-User", "")
     shown = "".join(character for character in user if character.isprintable())[:64]
     return Who(request[HOLDER], shown, request.remote or "")
+
+
+def still_holds(request: web.Request) -> bool:
+    """Whether whoever asked would be let in now as well; for answers that take long."""
+    return request[STANDING].holds()
 
 
 def sees_payloads(request: web.Request) -> bool:

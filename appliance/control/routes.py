@@ -92,7 +92,7 @@ ROUTES: tuple[Route, ...] = (
           replies.SourceDone, Role.OPERATOR),
     Route("POST", "/v1/sources/{name}/rotate-key",
           "Another write key in place of a generated one, which holds 24 h more.",
-          lambda of: of.done.rotate_key, replies.RotatedKey, Role.ADMIN),
+          lambda of: of.done.rotate_key, replies.RotatedKey, Role.ADMIN, guarded=True),
     Route("GET", "/v1/destinations", "Destinations in the order of the configuration, parked ones last.",
           lambda of: of.shown.destinations, replies.Destinations, payloads=_WHO_HIDES,
           query=(_LIMIT, Parameter("after", "go on after the destination of this name"))),

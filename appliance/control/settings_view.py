@@ -17,7 +17,7 @@ from appliance.control.replies import Change, SettingView
 from appliance.core import config as declared
 from appliance.core import logs
 from appliance.core.config import Config
-from appliance.core.secret import Secret
+from appliance.core.secret import Secret, names_a_secret
 from appliance.core.settings import Loaded
 from appliance.core.tables import KeyPath, shown_key
 from appliance.deliver.plugin_docs import field_docs
@@ -28,7 +28,6 @@ RESTART = ("collect", "control", "wal", "outbound")
 """Tables that take effect at the next start, but for ..."""
 NO_RESTART = ("control", "tokens")
 """... this one."""
-_SECRET_WORDS = ("authorization", "cookie", "token", "secret", "signature", "password", "api-key", "apikey", "api_key")
 
 
 class _Key(NamedTuple):
@@ -134,7 +133,7 @@ def _plain(value: Any, secret: bool, name: str) -> Any:
         return {str(key): _plain(inner, secret, str(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner, secret, name) for inner in value]
-    if secret or isinstance(value, Secret) or any(word in name.lower() for word in _SECRET_WORDS):
+    if secret or isinstance(value, Secret) or names_a_secret(name):
         return MASK if value != "" else ""
     if isinstance(value, int | float):
         return value

@@ -66,10 +66,12 @@ class Tracer:
         log: read only.
         dispatcher: says where an event goes, and in which lane.
         skew_ms: wall time minus log time.
+        searches_refused: whether the bytes of refused input are looked through for the id.
     """
 
-    def __init__(self, log: Log, dispatcher: Dispatcher, skew_ms: int) -> None:
+    def __init__(self, log: Log, dispatcher: Dispatcher, skew_ms: int, *, searches_refused: bool = True) -> None:
         self._log, self._dispatcher, self._skew_ms = log, dispatcher, skew_ms
+        self._searches_refused = searches_refused
         self._status = {status.name: status for status in dispatcher.status()}
         self._progress = log.destinations()
         self._letters: dict[tuple[str, int], DeadLetter] = {}
@@ -82,7 +84,7 @@ class Tracer:
         self._letters = {(letter.destination, letter.sequence): letter for letter in dead}
         lost = [letter for letter in dead if letter.sequence not in known]
         events = [self._traced(item) for item in found] + [self._of_letter(letter) for letter in lost[:FOUND_MAX]]
-        refused = self._refused(message_id)
+        refused = self._refused(message_id) if self._searches_refused else []
         unreadable = [] if events or refused else self._unreadable()
         return Trace(message_id=message_id, events=events, refused=refused, unreadable=unreadable)
 

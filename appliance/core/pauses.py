@@ -5,7 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.core import durable
+from appliance.core import durable, logs
+
+_LOG = logs.logger("core")
 
 
 class Pauses:
@@ -41,5 +43,8 @@ class Pauses:
 def _read(file: Path) -> list[str]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=list[str])
-    except (OSError, msgspec.DecodeError):
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError) as error:
+        _LOG.error("pauses_not_read", file=str(file), error=str(error), advice="pause again what is to stay paused")
         return []

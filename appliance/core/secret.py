@@ -4,6 +4,15 @@ import hmac
 import os
 from pathlib import Path
 
+NAMES = ("authorization", "cookie", "token", "secret", "signature", "password", "apikey", "-key", "_key")
+"""Parts of names, of headers and keys, whose values nobody is shown."""
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a header or key of this name is taken to hold a secret."""
+    lower = name.lower()
+    return any(part in lower for part in NAMES)
+
 
 class Secret:
     """A secret value that does not show itself in repr, logs or JSON.

@@ -21,7 +21,10 @@ from appliance.sdk import Reply
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """Those whose replies carry a body by the same rules."""
 HEAD_BYTES_MAX = 64 * 1024
-"""Of a reply's status line and headers."""
+"""Of a reply's status line and headers, informational replies before it included."""
+CHUNK_BYTES_SPARE = 64 * 1024
+"""A chunked body takes more bytes than it has."""
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODYLESS = (204, 304)
@@ -63,7 +66,7 @@ def target_of(text: str) -> Target:
         ValueError: it is none that can be called.
     """
     url = URL(text)
-    host, port = url.host, url.port
+    host, port = url.raw_host, url.port  # as it was written: Python's own encoding of names is another than yarl's
     if url.scheme not in ("http", "https") or not host or port is None:
         raise ValueError(f"not a URL to call: {text[:200]!r}")
     usual = [("host", f"Host: {url.host_port_subcomponent}\r\n".encode("ascii")), *_USUAL]
@@ -83,8 +86,8 @@ def encode(method: str, target: Target, headers: Mapping[str, str], body: bytes 
     lines = [b"%b %b HTTP/1.1\r\n" % (method.encode(), target.path)]
     lines += [line for name, line in target.usual if name not in named]
     lines += [_header(name, value) for name, value in headers.items() if name.lower() not in _FRAMING]
-    if body is not None:
-        lines.append(b"Content-Length: %d\r\n" % len(body))
+    if body is not None or method in _WITH_BODY:
+        lines.append(b"Content-Length: %d\r\n" % len(body or b""))
     lines.append(b"\r\n")
     if body:
         lines.append(body)
@@ -154,16 +157,17 @@ class Wire(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():  # nobody asked: the other side says good-bye, or talks nonsense
             self.close()
             return
-        if not self._is_body:
-            self._head_bytes += len(data)
+        self._received_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail("the reply is no HTTP: it wants another protocol")
         except httptools.HttpParserError as error:
             self._fail(f"the reply is no HTTP: {error}"[:200])
-        if not self._is_body and self._head_bytes > HEAD_BYTES_MAX:
+        if not self._is_body and self._received_bytes > HEAD_BYTES_MAX:
             self._fail("the reply is no HTTP: its head does not end")
+        elif self._received_bytes > HEAD_BYTES_MAX + 2 * self._reply_bytes_max + CHUNK_BYTES_SPARE:
+            self._fail("the reply is no HTTP: it is made of chunks' heads and trailers")
 
     def eof_received(self) -> None:
         self._is_spoiled = True
@@ -186,10 +190,11 @@ class Wire(asyncio.Protocol):
             self._is_spoiled = True  # More than was asked for: the next request would take it for its own reply.
 
     def on_status(self, status: bytes) -> None:
-        self._phrase = status
+        self._phrase += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        if not self._is_body:  # what comes behind the body, a trailer, is of no use to anybody here
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
@@ -210,7 +215,7 @@ class Wire(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if not self._is_body:
-            self._begin()
+            self._begin(self._received_bytes)  # however many informational replies there are
             return
         if not self._parser.should_keep_alive():
             self._is_spoiled = True
@@ -218,11 +223,11 @@ class Wire(asyncio.Protocol):
 
     # ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, received_bytes: int = 0) -> None:
         self._status, self._phrase = 0, b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
-        self._head_bytes = self._body_bytes = 0
+        self._received_bytes, self._body_bytes = received_bytes, 0
         self._is_body = self._ends_with_connection = False
 
     def _done(self) -> None:

@@ -4,11 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
+from appliance.core import logs
 from appliance.core.event import Record
 from appliance.deliver.ports import Pipeline
 from appliance.deliver.reviving import revived
 from appliance.deliver.worker import Worker
-from appliance.wal.log import HeldJob, Log, Transaction
+from appliance.wal.log import DeadLetter, HeldJob, Log, Transaction
+
+_LOG = logs.logger("deliver")
 
 
 async def requeue(
@@ -25,7 +28,9 @@ async def requeue(
     """
     now_ms = log.log_now_ms()
     letters = [letter for each in ids if (letter := log.dead_letter(each)) is not None]
-    jobs = {one.id: revived(one, edited, pipeline, now_ms) for one in letters if one.destination in workers}
+    jobs = {
+        one.id: job for one in letters if one.destination in workers and (job := _job(one, edited, pipeline, now_ms))
+    }
     busy = {workers[job.destination] for job in jobs.values()}
     for worker in busy:
         await worker.block_loads()
@@ -59,6 +64,21 @@ async def requeue(
             }
             worker.requeued(Counter(lane for lane, _, _ in mine))
     return len(back)
+
+
+def _job(letter: DeadLetter, edited: Record | None, pipeline: Pipeline, now_ms: int) -> HeldJob | None:
+    """The letter as a job anew; None where its event still cannot be prepared: it stays where it is."""
+    try:
+        return revived(letter, edited, pipeline, now_ms)
+    except Exception as error:  # whatever an event does to the pipeline, the other letters go back
+        _LOG.warning(
+            "letter_not_requeued",
+            letter=letter.id,
+            destination=letter.destination,
+            error=f"{type(error).__name__}: {error}",
+            kept="the dead letter",
+        )
+        return None
 
 
 def drain(worker: Worker, now_ms: int) -> int:

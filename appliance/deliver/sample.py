@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from appliance.core.secret import names_a_secret
 from appliance.sdk import Reply, Secret
 
 SAMPLE_BYTES_MAX = 4096
@@ -13,7 +14,6 @@ REQUEST_BYTES_MAX = 1536
 """Of a sample, at most this is the request; the reply gets the rest."""
 MASK = "***"
 
-_SECRET_NAMES = ("authorization", "cookie", "token", "secret", "signature", "api-key", "apikey", "password")
 _SECRET_CHARACTERS_MIN = 4
 """Shorter secrets would mask ordinary words."""
 
@@ -96,12 +96,7 @@ def cut(text: str, bytes_max: int) -> str:
 
 
 def _head(headers: Mapping[str, str]) -> str:
-    return "".join(f"{name}: {MASK if _is_secret(name) else value}\n" for name, value in headers.items())
-
-
-def _is_secret(name: str) -> bool:
-    lower = name.lower()
-    return any(word in lower for word in _SECRET_NAMES)
+    return "".join(f"{name}: {MASK if names_a_secret(name) else value}\n" for name, value in headers.items())
 
 
 def _body(body: bytes, bytes_max: int) -> str:

@@ -50,7 +50,6 @@ async def test_a_click_on_the_link_opens_a_console_that_hears_keys(
         assert await page.evaluate("document.cookie") == ""
         assert await page.evaluate("document.fonts.check('16px \"Roboto Mono\"')")
         await page.until_received(b"The console is here")
-        await page.evaluate("document.querySelector('.xterm-helper-textarea').focus()")
         await page.type("xy")
         await page.until_received(b"Pressed y")
         await keys_of(told, "x\ny\n")

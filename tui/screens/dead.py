@@ -1,6 +1,9 @@
 """Screen 5: dead letters: filter, mark, requeue, edit a copy, export, purge."""
 
 import asyncio
+import shutil
+import tempfile
+from pathlib import Path
 
 from rich.text import Text
 from textual import on
@@ -286,12 +289,20 @@ class DeadPage(Page):
         self.run_worker(self._export(ids), group="export", exclusive=True)
 
     async def _export(self, ids: list[int]) -> None:
+        """Into the present folder; to the browser, where the console is shown in one."""
+        in_browser = self.app.is_web
+        folder = Path(tempfile.mkdtemp()) if in_browser else Path.cwd()
         try:
-            path, count = await export_dead(self.desk.client, ids, self.filter_text, self.desk.now_ms())
+            path, count = await export_dead(self.desk.client, ids, self.filter_text, self.desk.now_ms(), folder)
+            if in_browser:
+                self.app.deliver_binary(path.open("rb"), save_filename=path.name)  # open: it outlives its name
         except (ApiError, Unreachable, OSError) as error:
             self.desk.say_error(error)
         else:
-            self.desk.say(f"{text.counted(count, 'dead letter')} in {path}")
+            self.desk.say(f"{text.counted(count, 'dead letter')} {'downloaded' if in_browser else f'in {path}'}")
+        finally:
+            if in_browser:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def action_zoom(self) -> None:
         """Details alone, or beside the list."""

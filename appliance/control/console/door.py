@@ -290,6 +290,8 @@ class Console:
         headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
         if name == "console.css":
             return web.Response(text=pages.STYLE, content_type="text/css", headers=headers)
+        if name == "focus.js":
+            return web.Response(text=pages.FOCUS, content_type="text/javascript", headers=headers)
         if name not in _STATIC:
             raise web.HTTPNotFound
         folder, kind = _STATIC[name]

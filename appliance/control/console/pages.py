@@ -1,5 +1,5 @@
 """The few pages around the console's terminal: the form that asks for the token, the terminal's own, words; no scripts
-but the terminal's, nothing from other hosts."""
+but the terminal's and one line for its keys, nothing from other hosts."""
 
 from html import escape
 from typing import Any
@@ -49,6 +49,16 @@ code { color: #9fd0ff; }
 .-closed .closed { display: block; position: absolute; inset: 0; max-width: none; z-index: 20; text-align: center;
   background: rgba(12, 18, 22, .92); }
 .-closed .starting, .-first-byte .early, body:not(.-first-byte) .late { display: none; }
+"""
+
+FOCUS = """
+"use strict";
+// Keys go to the terminal from the start, and again when the window comes back; nobody has to click first.
+const keys = () => document.querySelector(".xterm-helper-textarea")?.focus();
+new MutationObserver((_, observer) => {
+  if (document.querySelector(".xterm-helper-textarea")) { observer.disconnect(); keys(); }
+}).observe(document, { childList: true, subtree: true });
+window.addEventListener("focus", keys);
 """
 
 _LEAD_ON = f'<a class="button" href="{PATH}">Open the console</a>'
@@ -110,6 +120,7 @@ def terminal(websocket_url: str) -> web.Response:
     """The page with the terminal in it."""
     head = (
         '<link rel="stylesheet" href="/console/static/xterm.css">\n<script src="/console/static/textual.js"></script>\n'
+        '<script src="/console/static/focus.js"></script>\n'
     )
     body = (
         '<main class="starting"><p>Opening the console …</p><noscript>It needs JavaScript.</noscript></main>\n'

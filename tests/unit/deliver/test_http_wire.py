@@ -66,6 +66,14 @@ async def test_a_reply_ends_where_http_says(pieces: list[bytes], status: int, te
             [b"HTTP/1.1 200 OK\r\n", *[b"X: %b\r\n" % (b"y" * 1000)] * 200],
             "the reply is no HTTP: its head does not end",
         ),
+        (
+            [b"HTTP/1.1 103 Early Hints\r\nX: %b\r\n\r\n" % (b"y" * 1000)] * 200,
+            "the reply is no HTTP: its head does not end",
+        ),
+        (
+            [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", *[b"X: %b\r\n" % (b"y" * 1000)] * 400],
+            "the reply is no HTTP: it is made of",
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )
@@ -128,6 +136,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used() -> No
         ("https://[::1]:8443/ä b", {}, ["POST /%C3%A4%20b HTTP/1.1", "Host: [::1]:8443"]),
         ("http://us%40er:p%3Ass@a.example/", {}, ["Authorization: Basic dXNAZXI6cDpzcw=="]),
         ("http://user:pass@a.example/", {"authorization": "Bearer t"}, ["authorization: Bearer t"]),
+        ("https://faß.de/", {}, ["Host: xn--fa-hia.de"]),
         ("http://a.example/", {"Host": "b.example", "USER-AGENT": "mine"}, ["Host: b.example", "USER-AGENT: mine"]),
         ("http://a.example/", {"X": "héllo\tthere"}, ["X: héllo\tthere", "Content-Length: 2"]),
     ],
@@ -140,6 +149,24 @@ def test_the_bytes_of_a_request(url: str, headers: dict[str, str], lines: list[s
     names = [line.partition(":")[0].lower() for line in sent[1:]]
     assert len(names) == len(set(names)), "a header stands twice"
     assert body == b"{}"
+
+
+@pytest.mark.parametrize("host", ["xn--fa-hia.de", "faß.de"])
+def test_a_name_is_looked_up_as_it_is_written(host: str) -> None:
+    """Python's own encoding would call fass.de instead, with the credentials."""
+    assert target_of(f"https://{host}/hook").host == "xn--fa-hia.de"
+
+
+async def test_trailers_are_no_headers_and_a_phrase_is_whole() -> None:
+    pieces = [b"HTTP/1.1 500 Ser", b"ver Error\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Late: 1\r\n\r\n"]
+    async with server_of(pieces, 0.05) as url, client() as http:
+        reply = await http.post(url, body=b"{}")
+        assert (reply.status, reply.phrase) == (500, "Server Error") and "X-Late" not in reply.headers
+
+
+def test_a_post_without_a_body_says_so() -> None:
+    assert b"Content-Length: 0\r\n" in encode("POST", target_of("http://a.example/"), {}, None)
+    assert b"Content-Length" not in encode("GET", target_of("http://a.example/"), {}, None)
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
