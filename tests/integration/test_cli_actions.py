@@ -211,3 +211,34 @@ def test_sources_are_listed_paused_and_their_keys_rotated(make_appliance: MakeAp
     done = appliance.json("audit")
     assert [one["what"] for one in done] == ["source.rotate_key", "source.resume", "source.pause"]
     assert "source.pause" in appliance.sternpost("audit").stdout
+
+
+def test_a_refusal_ends_sending_in_one_sentence(crm: tuple[Appliance, Sink]) -> None:
+    appliance, _ = crm
+    refused = appliance.sternpost("send", "--count", "1", "--key", "wrong")
+    assert refused.returncode == 1 and "invalid write key" in refused.stderr, refused.stderr
+    assert "Traceback" not in refused.stderr and "Exception" not in refused.stderr
+
+
+def test_a_bare_number_is_no_filter_for_what_acts(crm: tuple[Appliance, Sink]) -> None:
+    appliance, _ = crm
+    for action in ("purge", "requeue"):
+        refused = appliance.sternpost("dead", action, "3", "--yes")
+        assert refused.returncode == 2 and "did you mean --id 3?" in refused.stderr
+
+
+def test_a_plugin_that_is_slow_to_import_holds_up_nobody(crm: tuple[Appliance, Sink]) -> None:
+    appliance, _ = crm
+    (appliance.data / "plugins").mkdir(exist_ok=True)
+    (appliance.data / "plugins" / "slow.py").write_text(
+        '"""Slow to import."""\nimport time\nfrom appliance.sdk import Config, Event\ntime.sleep(4)\n'
+        "class Slow(Config):\n    pass\nasync def deliver(event: Event, config: Slow) -> None:\n    return None\n"
+    )
+    appliance.config["destinations"]["slow"] = {"plugin": "slow"}
+    appliance.write_config()
+    appliance.reload()
+    time.sleep(0.5)
+    began_s = time.monotonic()
+    assert post(appliance, range(1))[0] == 200
+    assert time.monotonic() - began_s < 2.5, "the re-load held up the collector"
+    until(lambda: {one["name"] for one in appliance.json("destinations", "list")} == {"crm", "slow"})

@@ -33,6 +33,25 @@ async def test_overview_shows_what_is_ill_first_and_pauses(start: Start, api: Fa
         assert api.acted[1].path == "/v1/destinations/crm/resume" and api.acted[1].key != api.acted[0].key
 
 
+async def test_a_row_that_moves_keeps_the_cursor(start: Start, api: FakeApi) -> None:
+    """Two keys in a row act on one destination, though the first has it sorted elsewhere."""
+    async with start() as desk:
+        await desk.sees("HTTP 503 Service Unavailable")
+        await desk.press("p")
+        await desk.until(lambda: api.acted)
+        api.destinations[:] = [
+            destination("ads", state="open"),
+            *api.destinations[:1],
+            destination("crm", state="paused"),
+        ]
+        desk.app.refresh_soon()
+        table = desk.app.screen.query_one("#destinations", Rows)
+        await desk.until(lambda: table.row_keys[0] == "ads")
+        await desk.press("r")
+        await desk.until(lambda: len(api.acted) == 2)
+        assert [one.path for one in api.acted] == ["/v1/destinations/crm/pause", "/v1/destinations/crm/resume"]
+
+
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)])
 async def test_overview_pauses_sources_and_rotates_keys(start: Start, api: FakeApi, size: tuple[int, int]) -> None:
     async with start(size=size) as desk:

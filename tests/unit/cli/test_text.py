@@ -111,3 +111,7 @@ def test_words_and_text_are_one_filter() -> None:
         'dest:crm code:400 "connection refused" age:">1h 30m"'
     )
     assert filter_text("  ", []) == ""
+
+
+def test_nothing_is_cut_off_a_sample() -> None:
+    assert text.lines('{"note": "a\x07b\u202ec", "last": 1}') == '{"note": "a\\x07b\\u202ec", "last": 1}'

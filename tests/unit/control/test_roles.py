@@ -17,6 +17,7 @@ from appliance.control import replies
 from appliance.control.routes import EVENTS, ROUTES, Route
 from appliance.control.tokens import Role
 from appliance.core import logs
+from appliance.core.config import ControlConfig
 from appliance.core.event import Refused
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
@@ -202,3 +203,31 @@ async def test_whoami_tells_each_holder_apart(tmp_path: Path, make_sink: Any, mo
             ("operator-false", "operator", "destination.resume"),
             ("admin", "admin", "destination.pause"),
         ]
+
+
+async def test_refused_input_is_not_searched_by_who_may_not_see_it(
+    tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = make_sink(Plan(fail_events={"Bad": 400, "Stuck": 500}))
+    async with furnished(tmp_path, sink, monkeypatch) as (room, tokens):
+        for payloads in (False, True):
+            headers = {"Authorization": f"Bearer {tokens[Role.ADMIN, payloads]}"}
+            async with aiohttp.ClientSession(room.url, headers=headers) as session:
+                found = await (await session.get(f"/v1/events/{MARK}")).json()
+                assert bool(found["refused"]) is payloads
+
+
+async def test_a_tail_ends_when_its_token_is_taken_away(
+    tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = make_sink(Plan(fail_events={"Bad": 400, "Stuck": 500}))
+    async with furnished(tmp_path, sink, monkeypatch) as (room, tokens):
+        headers = {"Authorization": f"Bearer {tokens[Role.VIEWER, True]}"}
+        async with aiohttp.ClientSession(room.url, headers=headers) as session, session.get("/v1/tail") as reply:
+            assert await reply.content.readline() == b": watching\n"
+            room.control.apply(ControlConfig())
+            await room.collect(
+                {"type": "track", "event": "E", "userId": "u9", "messageId": "u", "properties": {"p": MARK}}
+            )
+            async with asyncio.timeout(10):
+                assert MARK not in (await reply.content.read()).decode()
