@@ -46,5 +46,5 @@ def _read(file: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except (OSError, msgspec.DecodeError) as error:
-        _LOG.error("pauses_not_read", file=str(file), error=str(error), advice="pause again what is to stay paused")
+        _LOG.error("pauses_dropped", file=str(file), error=str(error), advice="pause again what is to stay paused")
         return []

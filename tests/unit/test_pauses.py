@@ -32,4 +32,4 @@ def test_a_file_that_says_nothing_is_no_silence(
     file = tmp_path / "paused.json"
     file.write_bytes(content)
     assert "crm" not in Pauses(file)
-    assert [record.getMessage() for record in caplog.records] == ["pauses_not_read"]
+    assert [record.getMessage() for record in caplog.records] == ["pauses_dropped"]
