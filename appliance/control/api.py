@@ -169,7 +169,7 @@ class Control:
                 return await handler(request)
             holder = request[HOLDER]
             if holder.role < route.role:
-                raise forbidden(f"this needs the role {route.role}; the token {holder.name} is a {holder.role}'s",
+                raise forbidden(f"this needs the role {route.role}; the token {holder.name} has the role {holder.role}",
                                 "use a token with that role: DATA/admin.token, or [control.tokens]")  # fmt: skip
             if route.payloads == "required" and not holder.payloads:
                 raise forbidden(f"this needs the right to see payloads, which the token {holder.name} has not",

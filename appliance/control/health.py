@@ -107,7 +107,9 @@ def _destination_words(status: DestinationStatus) -> list[str]:
         return [f"{name}: is paused{waiting}"] if status.enabled and status.lag_events else []
     words = []
     if status.held_people:
-        words.append(f"{name}: {status.held_people} people wait with {status.held_events} events{because}")
+        people = "1 person waits" if status.held_people == 1 else f"{status.held_people} people wait"
+        events = "1 event" if status.held_events == 1 else f"{status.held_events} events"
+        words.append(f"{name}: {people} with {events}{because}")
     if status.oldest_undelivered_ms > LAG_MS and not status.held_people:
         words.append(f"{name}: is {ago(status.oldest_undelivered_ms)} behind{waiting}")
     if status.hung:
