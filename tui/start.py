@@ -50,14 +50,14 @@ def run_console(url: str, data: Path, token_file: Path | None, *, read_only: boo
     Raises:
         StartFault: there is no address, no token, or no terminal.
     """
-    if not sys.stdout.isatty() and "TEXTUAL_DRIVER" not in os.environ:
-        raise StartFault("the console needs a terminal to draw on", "`sternpost status` prints the same for a pipe")
     where = find(url, data)
     token = token_of(where, token_file, os.environ)
     try:
         keymap = read_keymap(keys_file())
     except KeysFault as error:
         raise StartFault(str(error), "mend the file, or take it away") from None
+    if not sys.stdout.isatty() and "TEXTUAL_DRIVER" not in os.environ:
+        raise StartFault("the console needs a terminal to draw on", "`sternpost status` prints the same for a pipe")
     from tui.app import Console
     from tui.client import Client
 
