@@ -228,3 +228,34 @@ async def test_the_document_is_served_without_a_token(tmp_path: Path) -> None:
     assert document["openapi"] == "3.1.0" and document["info"]["version"] == "0.0.test"
     operations = [(method, path) for path, methods in document["paths"].items() for method in methods]
     assert sorted(operations) == sorted((route.method.lower(), route.path) for route in ROUTES)
+
+
+async def test_a_letter_that_cannot_be_prepared_keeps_no_other_from_being_requeued(
+    tmp_path: Path, make_sink: Any
+) -> None:
+    sink = make_sink(Plan(fail_events={"Bad": 400}))
+    async with running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room:
+        await room.collect({"type": "track", "event": "Bad", "userId": "u1", "messageId": "good"})
+        page = await room.until("/v1/dead", lambda one: len(one["dead"]) == 1)
+        good = room.log.dead_letter(page["dead"][0]["id"])
+        assert good is not None
+        broken = msgspec.structs.replace(good, id=0, record=b"\xc1", sequence=good.sequence + 1)
+        await asyncio.wrap_future(room.log.write(lambda transaction: transaction.bury([broken])))
+        sink.set_plan(Plan())
+        done = await room.post("/v1/dead/requeue", {"query": "dest:crm", "expect": 2})
+        assert done["count"] == 1
+        await asyncio.to_thread(sink.wait_accepted, {"good"})
+        assert [one["id"] for one in (await room.get("/v1/dead"))["dead"]] == [good.id + 1]
+
+
+async def test_a_spent_budget_is_said_in_words(tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget's answer is the real one; only how full it is, is ours to say."""
+    sink = make_sink(Plan(fail_events={"Bad": 400}))
+    async with running(tmp_path, {"destinations": {"crm": webhook(sink.url)}}) as room:
+        await room.collect({"type": "track", "event": "Bad", "userId": "u1", "messageId": "m"})
+        await room.until("/v1/dead", lambda one: len(one["dead"]) == 1)
+        monkeypatch.setattr(room.log._state.budget, "reserve_used", lambda: 0.9)
+        refused = await room.post("/v1/dead/requeue", {"query": "dest:crm", "expect": 1}, 409)
+        assert "budget is spent" in refused["error"]["message"] and "0 of 1" in refused["error"]["message"]
+        monkeypatch.undo()
+        assert len((await room.get("/v1/dead"))["dead"]) == 1, "it was kept"
