@@ -1,6 +1,7 @@
 """A stop never waits for ever: whatever hangs, the process ends within 10 s, and nothing acknowledged is lost."""
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.appliance import ROOT, WRITE_KEY, Appliance
-from tests.support.wire import Wire
+from tests.support.wire import Wire, basic
 
 COUNT = 5
 HEAD = '''"""Note every event in a file."""
@@ -69,7 +70,13 @@ def test_a_plugin_that_hangs_does_not_hold_the_process(make_appliance: Callable[
     appliance.start()
     send(appliance)
     until(notes.exists, "the plug-in was not called")
-    code, seconds = appliance.stop()
+    with socket.create_connection(("127.0.0.1", appliance.port)) as half:  # a client that hangs as well
+        key = basic(WRITE_KEY)["Authorization"]
+        half.sendall(
+            f"POST /v1/track HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nContent-Length: 99\r\n\r\n{{".encode()
+        )
+        time.sleep(0.2)
+        code, seconds = appliance.stop()
     assert (code, seconds < 10) == (0, True), (code, seconds)
     notes.unlink()
     write_plugin(appliance, WELL)
