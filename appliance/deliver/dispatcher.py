@@ -25,6 +25,7 @@ from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
 from appliance.deliver.reviving import new_replay
+from appliance.deliver.shares import Shares, shares_of
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
 from appliance.sdk import Config as PluginConfig
@@ -231,16 +232,14 @@ class Dispatcher:
             self._pipeline,
             self._clock,
             goes,
-            self._held_bytes_max(),
+            self._shares,
             ended,
         )
         self._workers[stream.key] = worker
         return worker
 
-    def _held_bytes_max(self) -> int:
-        """All held queues together leave half of the log's budget to the events."""
-        wal = self._config.wal
-        return min(wal.held_bytes_max, wal.disk_bytes_max // (2 * max(1, len(self._bound))))
+    def _shares(self) -> Shares:
+        return shares_of(self._config.wal, max(len(self._bound), len(self._workers)))
 
     # Waking --------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """From the log into the order machine: reads blocks ahead, within bounds, and offers what goes to this destination."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from appliance.core import logs
 from appliance.core.event import Record
@@ -14,8 +14,8 @@ from appliance.wal.log import DamagedBlock, Log
 
 READ_BYTES = 256 * 1024
 """Bytes of records taken from the log at once."""
-UNSETTLED_BYTES_MAX = 8 << 20
-"""Bytes of events in memory that are not settled; one larger event still goes through."""
+ROW_BYTES = 400
+"""What a held job takes beside its event, about."""
 _LOG = logs.logger("deliver")
 
 
@@ -23,6 +23,7 @@ class Feed:
     """Reads for one destination.
 
     Args:
+        unsettled_bytes_max: bytes of events in memory that are not safe elsewhere; one larger still goes through.
         until: last sequence to read; None: no end.
         goes: whether a record goes to this destination.
     """
@@ -35,13 +36,14 @@ class Feed:
         order: Order,
         goes: Callable[[Record], bool],
         read_ahead_max: int,
+        unsettled_bytes_max: Callable[[], int],
         *,
         until: int | None = None,
         destination: str = "",
     ) -> None:
         self._log, self._pipeline, self._cursor, self._order = log, pipeline, cursor, order
         self.goes, self._until, self._destination = goes, until, destination
-        self._read_ahead_max = read_ahead_max
+        self._read_ahead_max, self._unsettled_bytes_max = read_ahead_max, unsettled_bytes_max
         self._planned: deque[Planned] = deque()
         self._joins: deque[Join] = deque()
         self._bytes = 0
@@ -70,11 +72,11 @@ class Feed:
             self._offer(self._planned.popleft())
         return self.behind and self._room()
 
-    def left(self, effects: list[Effect]) -> None:
-        """These jobs are settled or at home in the store; what they took is free."""
+    def left(self, effects: Iterable[Effect]) -> None:
+        """These jobs are delivered, or safe elsewhere; what they took is free."""
         for effect in effects:
             if isinstance(effect, Settled | Held | Buried) and not effect.stored:
-                self._bytes -= effect.job.size
+                self._bytes -= effect.job.size + ROW_BYTES
 
     def skip_to(self, sequence: int) -> int:
         """Leave out everything up to `sequence` that was not taken yet; returns the first sequence left out."""
@@ -86,7 +88,7 @@ class Feed:
         return first
 
     def _room(self) -> bool:
-        return self._cursor.unsettled < self._read_ahead_max and self._bytes < UNSETTLED_BYTES_MAX
+        return self._cursor.unsettled < self._read_ahead_max and self._bytes < self._unsettled_bytes_max()
 
     def _read(self) -> None:
         after = self._cursor.read
@@ -138,6 +140,7 @@ class Feed:
         self._cursor.opened(planned.sequence, {event.part for event in parts}, done)
         for event in parts:
             self.oldest_ms = event.received_ms
+            self._bytes += ROW_BYTES
             try:
                 size = len(event.json)
             except Exception as error:

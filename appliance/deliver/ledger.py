@@ -32,14 +32,14 @@ class Ledger:
     Args:
         key: under which held jobs are kept: the destination's name, or the replay's.
         destination: whom dead letters name.
-        wake: called on the loop when more became durable.
+        saved: called on the loop with what became durable, in order; with nothing where it may be tried again.
     """
 
     def __init__(
-        self, log: Log, key: str, destination: str, cursor: Cursor, save: Save, wake: Callable[[], None]
+        self, log: Log, key: str, destination: str, cursor: Cursor, save: Save, saved: Callable[[list[Effect]], None]
     ) -> None:
         self._log, self._key, self._destination, self._cursor = log, key, destination, cursor
-        self._save, self._wake = save, wake
+        self._save, self._saved = save, saved
         self._loop = asyncio.get_running_loop()
         self._pending: list[Effect] = []
         self._out: list[Effect] = []
@@ -114,19 +114,20 @@ class Ledger:
     def _done(self) -> None:
         assert self._writing is not None
         error = self._writing.exception()
-        self._writing = None
+        self._writing, saved = None, list[Effect]()
         if error is None:
-            self.durable += len(self._out)
+            saved = self._out
+            self.durable += len(saved)
             self._saved_low = self._saving_low
         elif isinstance(error, LogFailed):
             self.failed = error
         else:
             self._pending = self._out + self._pending
             self._not_before = self._loop.time() + AGAIN_S
-            self._loop.call_later(AGAIN_S, self._wake)
+            self._loop.call_later(AGAIN_S, self._saved, [])
             _LOG.warning("outcome_not_saved", destination=self._destination, error=str(error), again_in_s=AGAIN_S)
         self._out = []
-        self._wake()
+        self._saved(saved)
 
     def _change(self, effects: list[Effect]) -> Callable[[Transaction], None]:
         held = [self._held_job(effect) for effect in effects if isinstance(effect, Held) and not effect.stored]

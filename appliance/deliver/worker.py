@@ -25,6 +25,7 @@ from appliance.deliver.order import Order
 from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
 from appliance.deliver.rules import breaker_of, rules_of
+from appliance.deliver.shares import Shares
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
@@ -37,6 +38,8 @@ CLOSE_S_MIN = 0.3
 """So long a plug-in may take to close, however much time its calls took."""
 SETTLE_TIMEOUT_S = 1.5
 """At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
+RESERVE_USED_MAX = 0.1
+"""Beyond this share of what the log keeps free of events, a destination that holds something reads no more."""
 LOAD_JOBS = 100
 """Jobs of one lane taken from the held store at once."""
 _LOG = logs.logger("deliver")
@@ -76,7 +79,7 @@ class Worker:
         pipeline: Pipeline,
         clock: Clock,
         goes: Callable[[Record], bool],
-        held_bytes_max: int,
+        shares: Callable[[], Shares],
         ended: Callable[[], None] | None = None,
     ) -> None:
         self.stream, self.config, self.instance = stream, config, instance
@@ -85,7 +88,7 @@ class Worker:
         self.paused = self.stopping = False
         self.figures = Figures(clock)
         self._oldest = OldestHeld(lambda: log.held_heads(stream.key))
-        self._held_bytes_max = held_bytes_max
+        self._shares = shares
         self._calls: set[asyncio.Task[None]] = set()
         self._in_hand: dict[int, list[tuple[Job, int]]] = {}
         """What each call under way delivers, with the attempt that it is."""
@@ -109,10 +112,11 @@ class Worker:
             self.order,
             goes,
             config.read_ahead_max,
+            lambda: shares().unsettled_bytes,
             until=until,
             destination=stream.destination,
         )
-        self.ledger = Ledger(log, stream.key, stream.destination, self.cursor, self._save, self.wake)
+        self.ledger = Ledger(log, stream.key, stream.destination, self.cursor, self._save, self._saved)
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -201,7 +205,8 @@ class Worker:
             return False
         if self.cursor.recovering:
             return True  # Nothing held goes out before that; a full held queue could never drain.
-        if self._log.held_size(self.stream.key)[1] >= self._held_bytes_max:
+        held_jobs, held_bytes = self._log.held_size(self.stream.key)
+        if held_bytes >= self._shares().held_bytes or (held_jobs and self._log.reserve_used > RESERVE_USED_MAX):
             return False
         return self.order.breaker.closed or self.order.wants_fresh(now_ms)
 
@@ -228,8 +233,9 @@ class Worker:
         """What the order machine decided since the last time, with the figures kept."""
         effects = self.order.effects()
         self._decisive = False
-        if settled := sum(isinstance(effect, Settled) for effect in effects):
-            self.figures.delivered(settled)
+        if settled := [effect for effect in effects if isinstance(effect, Settled)]:
+            self.figures.delivered(len(settled))
+            self.feed.left(settled)
         for effect in effects:
             if isinstance(effect, Buried):
                 self.figures.aborted_total += 1
@@ -242,8 +248,12 @@ class Worker:
                 )
             if not isinstance(effect, Settled):
                 self._decisive = True
-        self.feed.left(effects)
         return effects
+
+    def _saved(self, effects: list[Effect]) -> None:
+        """These are durable; none are where a write failed that may be tried again."""
+        self.feed.left(effect for effect in effects if not isinstance(effect, Settled))
+        self.wake()
 
     def _arm(self, now_ms: int, starved: bool) -> None:
         if self._timer:

@@ -191,6 +191,11 @@ class Log:
         memory.unmap(Path(self._env.path()).resolve() / "data.mdb")
 
     @property
+    def reserve_used(self) -> float:
+        """Share of the budget's part above high water, kept free of events, that is taken; 0 to 1."""
+        return self._state.budget.reserve_used()
+
+    @property
     def failed(self) -> LogFailed | None:
         """Why the log is at its end; None while it works."""
         return self._writer.failed
