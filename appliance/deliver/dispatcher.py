@@ -144,11 +144,12 @@ class Dispatcher:
                 await self._halt(worker)
 
     async def _halt(self, worker: Worker) -> None:
-        """Stop it; one whose outcomes cannot be saved does not keep the others from what comes next."""
+        """Stop it. What it gave up waiting for may still be saved: only then is it known where its successor begins."""
         try:
             await worker.stop(CALLS_TIMEOUT_S)
         except TimeoutError:
             _LOG.error("outcomes_not_saved", destination=worker.stream.key, kept="the events, which are sent again")
+            await self._log_write(lambda _: None)
 
     async def _end_parked(self, configured: Collection[str]) -> list[str]:
         """Replays of destinations that are not configured any more end, since nobody goes on with them."""

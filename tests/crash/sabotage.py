@@ -6,10 +6,12 @@ Usage: python sabotage.py MODE run ...
     no_lanes    every event is a person of its own
     no_progress cursors are never saved after the first time
     no_outcome  what became of an event can never be saved
+    late_hold   putting events into a held queue takes longer than a re-load waits for it
 """
 
 import asyncio
 import sys
+import time
 from typing import Any
 
 from appliance.__main__ import main
@@ -20,6 +22,7 @@ from appliance.wal.transaction import Transaction
 from appliance.wal.types import Block
 
 LATE_S = 0.2
+LATE_HOLD_S = 3.0
 
 
 def early_ack() -> None:
@@ -63,7 +66,17 @@ def no_outcome() -> None:
     Transaction.save_progress = refuse  # type: ignore[method-assign]
 
 
+def late_hold() -> None:
+    hold: Any = Transaction.hold
+
+    def hold_late(self: Transaction, jobs: list[Any]) -> None:
+        time.sleep(LATE_HOLD_S)
+        hold(self, jobs)
+
+    Transaction.hold = hold_late  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    modes = {"early_ack": early_ack, "no_lanes": no_lanes, "no_progress": no_progress, "no_outcome": no_outcome}
-    modes[sys.argv.pop(1)]()
+    modes = (early_ack, no_lanes, no_progress, no_outcome, late_hold)
+    {mode.__name__: mode for mode in modes}[sys.argv.pop(1)]()
     sys.exit(main())

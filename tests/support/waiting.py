@@ -1,0 +1,16 @@
+"""Waits for something that a real process does in its own time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], what: str, timeout_s: float = 20.0) -> T:
+    """Look again and again until the answer is true, and return it; fails with `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"after {timeout_s} s: {what}"
+        time.sleep(0.05)
+    return answer
