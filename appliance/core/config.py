@@ -111,7 +111,7 @@ class WalConfig(_Table, frozen=True, kw_only=True):
     dedup_ids_max: Count = 1_000_000
     """... and never more than this many (about 100 bytes of memory each)."""
     dead_bytes_max: Bytes = 512 * MIB
-    """Budget of dead letters; the oldest are evicted beyond it."""
+    """Budget of dead letters; the oldest are evicted beyond it, or for newer ones where the disk budget is spent."""
     dead_age_max: Seconds = 30 * DAY_S
     """Dead letters are kept this long."""
     refused_bytes_max: Bytes = 64 * MIB

@@ -47,6 +47,8 @@ class Ledger:
         self._soon = False
         self._saved_low = self._saving_low = -1
         self._not_before = 0.0
+        self.refusal = ""
+        """Why the last write was refused; "" once one went through."""
         self.failed: LogFailed | None = None
         self.decided = 0
         """Effects ever added."""
@@ -116,13 +118,13 @@ class Ledger:
         error = self._writing.exception()
         self._writing, saved = None, list[Effect]()
         if error is None:
-            saved = self._out
+            saved, self.refusal = self._out, ""
             self.durable += len(saved)
             self._saved_low = self._saving_low
         elif isinstance(error, LogFailed):
             self.failed = error
         else:
-            self._pending = self._out + self._pending
+            self._pending, self.refusal = self._out + self._pending, str(error)
             self._not_before = self._loop.time() + AGAIN_S
             self._loop.call_later(AGAIN_S, self._saved, [])
             _LOG.warning("outcome_not_saved", destination=self._destination, error=str(error), again_in_s=AGAIN_S)

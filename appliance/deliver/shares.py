@@ -6,8 +6,8 @@ from appliance.core.config import WalConfig
 
 UNSETTLED_BYTES_MAX = 8 << 20
 """Bytes of events that one destination has in memory."""
-_UNSETTLED_SHARE = 0.25
-"""Of the reserve above high water, for all destinations together."""
+_UNSETTLED_SHARE = 0.15
+"""Of the reserve above high water, for all destinations together. A dead letter takes more than twice of its event."""
 
 
 class Shares(NamedTuple):

@@ -371,7 +371,7 @@ class Worker:
             filtered_total=self.feed.filtered_total,
             latency_p50_ms=figures.latency_ms(0.5),
             latency_p95_ms=figures.latency_ms(0.95),
-            last_error=figures.last_error,
+            last_error=self.ledger.refusal or figures.last_error,
             last_error_sample=figures.last_error_sample,
             breaker={
                 "state": breaker.state.value,

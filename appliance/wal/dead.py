@@ -30,13 +30,22 @@ class Shelf:
         self._store, self._table, self._name = store, table, name
         self._bytes_max, self._age_max_ms = bytes_max, age_max_ms
 
-    def put(self, txn: "lmdb.Transaction[bytes]", items: list[Any], now_ms: int, audits: list[Audit]) -> list[int]:
-        """Give each item (with an `id` field) its id and keep it; evict the oldest where the budget is spent."""
-        last = self._store.last_id(txn, self._table, f"{self._name}_last_id")
+    def put(
+        self, txn: "lmdb.Transaction[bytes]", items: list[Any], now_ms: int, audits: list[Audit], *, grow: bool = True
+    ) -> list[int]:
+        """Give each item (with an `id` field) its id and keep it; evict the oldest where the budget is spent.
+
+        Args:
+            grow: False: older ones make room for these, whatever the budget.
+        """
+        before = self._bytes(txn)
+        first = last = self._store.last_id(txn, self._table, f"{self._name}_last_id")
         for item in items:
             last += 1
             item.id = last
             txn.put(keys.number_key(last), rows.seal((now_ms, item)), db=self._table, append=True)
+        if not grow and self._bytes(txn) > before:
+            self._evict(txn, lambda _: self._bytes(txn) > before, audits, "the log's budget", last=first)
         if self._bytes(txn) > self._bytes_max:
             self._evict(txn, lambda _: self._bytes(txn) > self._bytes_max, audits, "budget")
         return [item.id for item in items]
@@ -78,18 +87,23 @@ class Shelf:
     def _bytes(self, txn: "lmdb.Transaction[bytes]") -> int:
         return self._store.table_bytes(txn, self._table)
 
-    def _evict(self, txn: "lmdb.Transaction[bytes]", surplus: Any, audits: list[Audit], why: str) -> None:
-        count = size = first = last = 0
+    def _evict(
+        self, txn: "lmdb.Transaction[bytes]", surplus: Any, audits: list[Audit], why: str, last: int = keys.SEQUENCE_MAX
+    ) -> None:
+        """Remove rows with ids up to `last`, oldest first, while `surplus` says so of a row's value."""
+        count = size = first = id_ = 0
         with txn.cursor(self._table) as cursor:
             there = cursor.first()
-            while there and count < _EVICT_ROWS_MAX and surplus(cursor.value()):
-                last = keys.key_number(cursor.key())
-                first, size, count = first or last, size + len(cursor.value()), count + 1
+            while there and count < _EVICT_ROWS_MAX and keys.key_number(cursor.key()) <= last:
+                if not surplus(cursor.value()):
+                    break
+                id_ = keys.key_number(cursor.key())
+                first, size, count = first or id_, size + len(cursor.value()), count + 1
                 there = cursor.delete() and bool(cursor.key())
             if count and not there:
-                self._store.set_meta(txn, f"{self._name}_last_id", last)
+                self._store.set_meta(txn, f"{self._name}_last_id", id_)
         if count:
-            audits.append(Audit(f"{self._name}_evicted", count, size, f"{why}: ids {first} to {last}"))
+            audits.append(Audit(f"{self._name}_evicted", count, size, f"{why}: ids {first} to {id_}"))
 
 
 def letters(

@@ -10,6 +10,11 @@ from appliance.wal.dead import Shelf
 from appliance.wal.store import Store
 from appliance.wal.types import Audit, DeadLetter, HeldJob, Progress, ReplayCursor, Skip
 
+_RESERVE_MAX = 0.8
+"""Share of the part kept free of events up to which held jobs and dead letters are taken; deletes need the rest."""
+_DEAD_GROW_MAX = 0.1
+"""Beyond this share dead letters push out their oldest: whoever aborts much must not stop for want of room."""
+
 
 class Effects:
     """What a transaction changes in the writer's memory, once it is committed."""
@@ -58,7 +63,7 @@ class Transaction:
         Raises:
             Overloaded: the disk budget has no room for held jobs; nothing of this change is kept.
         """
-        if self._used > 0.5:
+        if self._used > _RESERVE_MAX:
             raise Overloaded("the log's disk budget is spent; nothing more can be held", 10)
         self._resized(held.hold(self._txn, self._tables, jobs))
 
@@ -77,16 +82,20 @@ class Transaction:
         return held.purge(self._txn, self._tables, destination)
 
     def bury(self, letters: list[DeadLetter]) -> list[int]:
-        """Keep dead letters; returns their ids. The oldest are evicted, and audited, when their budget is spent.
+        """Keep dead letters; returns their ids.
+
+        The oldest are evicted, and audited, when their budget is spent, or when the log's is and they would grow.
 
         Raises:
             Overloaded: the disk budget has no room even for these; nothing of this change is kept.
         """
-        if self._used > 0.7:
+        if self._used > _RESERVE_MAX:
             raise Overloaded("the log's disk budget is spent; not even dead letters fit", 10)
         for letter in letters:
             letter.buried_ms = letter.buried_ms or self._desk.clock.wall_ms()
-        return self._desk.dead.put(self._txn, letters, self._desk.clock.now_ms(), self._effects.audits)
+        return self._desk.dead.put(
+            self._txn, letters, self._desk.clock.now_ms(), self._effects.audits, grow=self._used <= _DEAD_GROW_MAX
+        )
 
     def exhume(self, ids: list[int]) -> list[DeadLetter]:
         """Take dead letters out; absent ids are passed over."""

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.judge import Ledger, drained, judge
-from tests.support.sink import Sink
+from tests.support.sink import Plan, Sink
+from tests.support.waiting import until
 from tests.support.wire import Reply, Wire
 
 MIB = 1 << 20
@@ -141,6 +142,41 @@ def test_a_spent_budget_answers_503_and_recovers(
     for _ in range(5):
         assert filler.send().status == 503
     returns_and_drains(appliance, sink, filler, figure)
+
+
+def test_a_spent_budget_and_many_events_that_are_refused_for_good(
+    make_appliance: Callable[..., Appliance],
+    make_sink: Callable[..., Sink],
+    seed: int,
+    figure: Callable[[str], None],
+) -> None:
+    """Dead letters take far more than the same events in the log: for want of room nothing may stand still."""
+    sink = make_sink()
+    appliance = make_appliance(
+        {
+            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"},
+            "destinations": {"hook": webhook(sink.url)},
+        }
+    )
+    sink.stop()
+    appliance.start()
+    filler = Filler(appliance, seed, people=500, repeats=8)
+    filler.until(503)
+    poison = {f"m{n}" for n in range(filler.n) if n % 5 < 2}
+    sink.set_plan(Plan(fail_ids=dict.fromkeys(poison, 400)))
+    sink.start()
+    expected = {key for key in filler.ledger.acknowledged if f"m{key[1]}" not in poison}
+    sink.wait(drained(expected), timeout_s=90)
+    until(lambda: not appliance.admin("/v1/overview")["destinations"][0]["lag_events"], "it stands still")
+    verdict = judge(filler.ledger.entries, sink.arrivals())
+    assert not verdict.inversions and not verdict.duplicates
+    assert {f"m{n}" for _, n in verdict.lost} <= poison
+    log = appliance.admin("/v1/overview")["log"]
+    lost = len(verdict.lost)
+    figure(f"{lost} refused for good, {log['dead']['count']} dead letters kept, {log['dead_evicted_total']} evicted")
+    assert log["dead"]["count"] + log["dead_evicted_total"] == lost, "each became one dead letter"
+    assert log["dead"]["count"] > 50
+    filler.until(200)
 
 
 def test_a_spent_budget_survives_a_kill(

@@ -94,6 +94,7 @@ def test_outcomes_that_cannot_be_saved_do_not_hold_the_process(make_appliance: C
     send(appliance)
     until(lambda: ids_in(notes) == [f"m{n}" for n in range(COUNT)], "the events do not arrive")
     until(lambda: "outcome_not_saved" in appliance.log(), "the outcomes were saved")
+    assert appliance.admin("/v1/overview")["destinations"][0]["last_error"] == "no room"
     code, seconds = appliance.stop()
     assert (code, seconds < 10) == (0, True), (code, seconds)
     appliance.command = [sys.executable, "-m", "appliance"]

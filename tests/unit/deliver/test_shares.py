@@ -15,10 +15,10 @@ MIB = 1 << 20
     [
         (4096, 512, 0, Shares(512 * MIB, UNSETTLED_BYTES_MAX)),
         (4096, 512, 1, Shares(512 * MIB, UNSETTLED_BYTES_MAX)),
-        (4096, 512, 8, Shares(256 * MIB, UNSETTLED_BYTES_MAX)),
-        (4000, 512, 100, Shares(20 * MIB, MIB)),
-        (40, 512, 1, Shares(20 * MIB, MIB)),
-        (40, 1, 2, Shares(MIB, MIB // 2)),
+        (4096, 512, 7, Shares(4096 * MIB // 14, UNSETTLED_BYTES_MAX)),
+        (4000, 512, 100, Shares(20 * MIB, 6 * MIB // 10)),
+        (40, 512, 1, Shares(20 * MIB, 6 * MIB // 10)),
+        (40, 1, 2, Shares(MIB, 3 * MIB // 10)),
     ],
 )
 def test_shares(disk_mib: int, held_mib: int, destinations: int, expected: Shares) -> None:
@@ -34,4 +34,4 @@ def test_all_together_leave_half_to_the_events_and_fit_into_the_reserve(
     found = shares_of(WalConfig(disk_bytes_max=disk_bytes, high_water=high_water), destinations)
     assert found.held_bytes * destinations <= disk_bytes / 2
     reserve_bytes = disk_bytes - disk_bytes * high_water
-    assert 1 <= found.unsettled_bytes <= max(1, 0.25 * reserve_bytes / destinations + 1)
+    assert 1 <= found.unsettled_bytes <= max(1, 0.15 * reserve_bytes / destinations + 1)

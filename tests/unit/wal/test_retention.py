@@ -185,6 +185,25 @@ async def test_a_spent_budget_takes_delivered_events_before_retention_is_over(tm
         assert log.stats().fill <= 0.91 and log.last_sequence == 500
 
 
+async def test_dead_letters_do_not_grow_into_a_spent_budget_and_are_always_taken(tmp_path: Path):
+    async with opened(tmp_path / "wal") as log:
+        await write(log, _save("crm", 0))
+        await _flood(log)
+        fill: list[float] = []
+        for number in range(1, 201):
+            one = letter(number, event=os.urandom(20_000))
+            await write(log, lambda transaction, one=one: transaction.bury([one]))
+            fill.append(log.stats().fill)
+        assert max(fill) < 0.93, "the part kept free of events is left to others"
+        kept = [each.sequence for each in log.dead_letters(limit=1_000)]
+        assert kept == list(range(201 - len(kept), 201)) and len(kept) > 5, "the youngest stay"
+        many = [letter(number, event=os.urandom(20_000)) for number in range(201, 221)]
+        await write(log, lambda transaction: transaction.bury(many))
+        assert [each.sequence for each in log.dead_letters(limit=1_000)] == list(range(201, 221)), (
+            "none of its own goes"
+        )
+
+
 async def test_held_jobs_leave_room_for_cursors(tmp_path: Path):
     async with opened(tmp_path / "wal") as log:
         await write(log, _save("crm", 0))
