@@ -178,6 +178,19 @@ def confirmed(args: argparse.Namespace, question: str) -> bool:
     return False
 
 
+def destination(process: Client, name: str) -> dict[str, Any]:
+    """One destination's figures.
+
+    Raises:
+        CommandError: there is none of this name.
+    """
+    for one in process.get("/v1/destinations")["destinations"]:
+        if one["name"] == name:
+            found: dict[str, Any] = one
+            return found
+    raise CommandError(f"there is no destination {name!r}", "`sternpost destinations list` shows them")
+
+
 def segment(text: str) -> str:
     """Text as one segment of a path."""
     return quote(text, safe="")

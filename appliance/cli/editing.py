@@ -40,9 +40,8 @@ def appended(path: Path, data: Path, table: str) -> Iterator[None]:
         ConfigError: the file would be faulty; it was not touched.
         CommandError: it cannot be written.
     """
-    from appliance.cli.check import plugin_faults
     from appliance.core.errors import ConfigError, Fault
-    from appliance.core.settings import load
+    from appliance.deliver.bind import Shelf, everything_wrong
 
     path = path.resolve()
     try:
@@ -52,9 +51,8 @@ def appended(path: Path, data: Path, table: str) -> Iterator[None]:
     end = b"" if before.endswith(b"\n") or not before else b"\n"
     candidate = _beside(path, before + end + b"\n" + table.encode())
     try:
-        loaded = load(candidate, data)
-        faults = plugin_faults(loaded, data)
-        if faults:
+        refused, unusable = everything_wrong(candidate, Shelf(data))
+        if faults := refused + unusable:
             raise ConfigError(faults)
         durable.rename(candidate, path)
     except ConfigError as error:

@@ -121,7 +121,8 @@ class Dispatcher:
         changes = []
         for name in [name for name in self._bound if name not in bound]:
             await self._remove(name)
-            changes.append(f"destination {name} removed; it keeps its position until `sternpost destinations forget`")
+            parked = "removed; it keeps its position until `sternpost destinations forget`"
+            changes.append(f"destination {name} {'stopped' if name in config.destinations else parked}")
         old, self._bound = self._bound, bound
         await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
         self._log.set_active(config.destinations)
