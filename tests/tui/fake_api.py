@@ -96,6 +96,7 @@ class FakeApi:
         self.acted: list[Acted] = []
         self.asked: list[str] = []
         self.role, self.payloads = "admin", True
+        self.refused_reload: dict[str, Any] | None = None
         self.fault = 0
         self.changed_to = 0
         """Where not 0: the next action answers 409, and so many dead letters there are from then on."""
@@ -201,6 +202,7 @@ class FakeApi:
             "collect_url": "http://127.0.0.1:8080", "health": "degraded", "sick": ["crm: open, HTTP 503"],
             "sources": self.sources, "log": log, "destinations": self.destinations, "replays": self.replays,
             "appliance": "edge-7", "dead_total": len(self.letters), "refused_total": 44, "role": self.role,
+            "refused_reload": self.refused_reload,
         }  # fmt: skip
 
     def held(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from textual.widgets import DataTable
 from tui import text, wire
 from tui.client import ApiError, Unreachable
 from tui.screens.diff import ShowDiff
-from tui.screens.page import Page, bindings_of
+from tui.screens.page import Page, bindings_of, refusal_words
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
 COLUMNS = (
@@ -70,6 +70,8 @@ class ConfigPage(Page):
         line.append(f"  {len(found):,} of {text.counted(len(self._settings.settings), 'key')}", self.palette.muted)
         if self.filter_text:
             line.append(f"  filter: {text.inert(self.filter_text, 60)}", self.palette.accent)
+        if (refused := self.desk.overview.refused_reload) is not None:
+            line = Text(f" {refusal_words(refused, self.desk.now_ms())}", self.palette.error, no_wrap=True)
         self.query_one("#what", Line).put(line)
         self._show_doc()
 

@@ -39,6 +39,8 @@ def health_text(one: wire.Destination, palette: Palette, now_ms: int) -> Text:
     if not one.enabled and one.state != "parked":
         state.append("  not enabled in the configuration", palette.muted)
     line("state", state)
+    if one.next_step:
+        line("next", text.inert(one.next_step), "bold")
     line("breaker", _breaker(one.breaker, palette, now_ms))
     oldest = text.age(one.oldest_undelivered_age_ms) if one.oldest_undelivered_age_ms else "none"
     line("oldest", f"{oldest} undelivered")

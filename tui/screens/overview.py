@@ -12,7 +12,7 @@ from tui import text, wire
 from tui.acting import Plan, Stake
 from tui.client import segment
 from tui.look import Palette, colour, look, state_text
-from tui.screens.page import Page, bindings_of
+from tui.screens.page import Page, bindings_of, refusal_words
 from tui.series import Many, Series
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
@@ -231,10 +231,14 @@ class OverviewPage(Page):
 
     def _say_about(self) -> None:
         """The last line: what is ill in words, or the whole error of the row under the cursor."""
+        if not self.desk.overview.now_ms:
+            return  # Nobody has answered yet, so nothing is known to be well.
         overview, name = self.desk.overview, self.table("destinations").current
         chosen = next((one for one in overview.destinations if one.name == name), None)
         if not self.has_class("-sources") and chosen is not None and chosen.last_error:
             words = f"{text.inert(chosen.name)}: {text.inert(chosen.last_error)}"
+        elif overview.refused_reload is not None:
+            words = refusal_words(overview.refused_reload, overview.now_ms)
         elif len(overview.destinations) > ROWS_MAX:
             words = f"the {ROWS_MAX} most ill of {len(overview.destinations):,} destinations; 3 pages through all"
         elif overview.sick:
