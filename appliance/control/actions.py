@@ -303,11 +303,12 @@ class Actions:
 
 
 def _check_expected(expected: int | None, found: int, words: str) -> None:
+    """Args: words: what is counted, in the plural."""
+    there = f"there is 1 {words.removesuffix('s')}" if found == 1 else f"there are {found} {words}"
     if expected is None:
-        raise invalid(f"say how many {words} you expect: there are {found}", f'send "expect": {found}')
+        raise invalid(f"say how many {words} you expect: {there}", f'send "expect": {found}')
     if expected != found:
-        changed = f"there are {found} {words} now, not {expected}; nothing was done"
-        raise ApiError(409, "changed", changed, "look again, then repeat")
+        raise ApiError(409, "changed", f"{there} now, not {expected}; nothing was done", "look again, then repeat")
 
 
 def _purge(ids: list[int]) -> Callable[[Transaction], int]:

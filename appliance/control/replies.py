@@ -203,6 +203,13 @@ class Replays(msgspec.Struct):
     replays: list[ReplayView]
 
 
+class ReplaySize(msgspec.Struct):
+    """What a replay of a range would be about."""
+
+    events_max: int
+    """At most so many events; gaps and other times at its ends count."""
+
+
 class ReplayStarted(msgspec.Struct):
     replay: str
     events_max: int

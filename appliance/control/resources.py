@@ -19,10 +19,11 @@ from appliance.control.destination_views import (
 from appliance.control.health import Health, report, unready
 from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
 from appliance.control.ports import DestinationStatus, Host
-from appliance.control.requests import HOLDER, json_reply, limit, sees_payloads
+from appliance.control.requests import HOLDER, json_reply, limit, sees_payloads, whole
 from appliance.control.settings_view import settings
 from appliance.core.event import event_name, unpack_event
 from appliance.core.metrics import CONTENT_TYPE
+from appliance.deliver.reviving import replay_range
 from appliance.wal.types import HeldHead, HeldJob, LogStats
 
 SKIPS_SHOWN_MAX = 20
@@ -210,6 +211,17 @@ class Resources:
     async def replays(self, request: web.Request) -> web.Response:
         """Replays under way."""
         return json_reply(replies.Replays(await self._parts.blocking(self._replays)))
+
+    async def replay_size(self, request: web.Request) -> web.Response:
+        """How many events a replay of a range would go through at most; 409 where the log holds none of that time."""
+        from_ms, to_ms = (whole(request.query.get(name, ""), name) for name in ("from_ms", "to_ms"))
+        if from_ms >= to_ms:
+            raise invalid("a replay ends after it begins", "give --from before --to")
+        try:
+            first, until = await self._parts.blocking(replay_range, self._parts.log, from_ms, to_ms)
+        except ValueError as error:
+            raise ApiError(409, "refused", str(error)) from None
+        return json_reply(replies.ReplaySize(max(0, until - first + 1)))
 
     def _replays(self) -> list[views.ReplayView]:
         return [views.replay_view(name, cursor) for name, cursor in self._parts.log.replays().items()]

@@ -24,6 +24,7 @@ from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.replay_names import ReplayNames
 from appliance.deliver.reviving import new_replay
 from appliance.deliver.watchdog import Watchdog
 from appliance.deliver.worker import Delivered, Stream, Worker
@@ -52,12 +53,14 @@ class Dispatcher:
     """Public methods may be called from any thread; the `async` ones are awaited on another loop than the delivery's.
 
     Args:
-        paused_file: JSON list of the destinations that an operator paused; survives a restart.
+        paused_file: JSON list of the destinations that an operator paused; survives a restart. Beside it
+            replays.json holds the last number of a replay of each destination.
     """
 
     def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
         self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
         self._paused = Pauses(paused_file)
+        self._replay_names = ReplayNames(paused_file.with_name("replays.json"))
         self._workers: dict[str, Worker] = {}
         self._bound: dict[str, Bound] = {}
         self._taps: set[Delivered] = set()
@@ -339,7 +342,8 @@ class Dispatcher:
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        key, cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
+        cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
+        key = await asyncio.to_thread(self._replay_names.take, name, self._log.replays())
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)
         return key

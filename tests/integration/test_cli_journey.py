@@ -229,7 +229,9 @@ def test_a_replay_from_the_shell(make_appliance: MakeAppliance, make_sink: MakeS
     post(appliance, *(track(number, user=f"u{number % 2}", event="A" if number < 4 else "B") for number in range(1, 7)))
     sink.wait_accepted({f"m{number}" for number in range(1, 7)})
     seen = len(sink.arrivals())
-    started = appliance.sternpost("replay", "--destination", "crm", "--from", "2h ago", "--event", "A", "--user", "u1")
+    started = appliance.sternpost(
+        "replay", "--destination", "crm", "--from", "2h ago", "--event", "A", "--user", "u1", "--yes"
+    )
     assert started.returncode == 0 and "has started" in started.stdout, started.stderr
     sink.wait(lambda arrivals: len(arrivals) == seen + 2)
     assert [one.message_id for one in sink.arrivals()[seen:]] == ["m1", "m3"]
@@ -238,7 +240,7 @@ def test_a_replay_from_the_shell(make_appliance: MakeAppliance, make_sink: MakeS
         (["--from", "1h", "--to", "2h"], 2),
         (["--from", "2d", "--to", "1d"], 1),
     ):
-        assert appliance.sternpost("replay", "--destination", "crm", *arguments).returncode == code, arguments
+        assert appliance.sternpost("replay", "--destination", "crm", "--yes", *arguments).returncode == code, arguments
 
 
 def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:
