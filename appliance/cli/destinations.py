@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  sternpost destinations add crm --plugin webhook url=http://127.0.0.1:9000/events in_flight_max=4 \\\n"
         "      token=env:CRM_TOKEN retry.age_max=1d 'sources=[\"web\"]'\n"
         "A value that reads as TOML (a number, true, a list) is one, anything else is text. A faulty table is refused\n"
-        "and the file stays as it was."
+        "and the file stays as it was. Without --config: the file of the process that runs on the data folder."
     )
     add.add_argument("name")
     add.add_argument("--plugin", required=True, metavar="PLUGIN", help="such as webhook, jsonl, relay")
@@ -61,18 +61,29 @@ def run(args: argparse.Namespace) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     from appliance.cli import client, editing, output, text
+    from appliance.cli.locate import NoProcess
 
+    try:
+        process: Client | None = client.find(args.data)
+    except NoProcess:
+        process = None
+    args.config = client.config_in_use(args)
     if args.config is None:
+        if process is not None:
+            raise output.CommandError(
+                f"the process on {args.data} runs without a configuration file, so nothing can be added to it",
+                "`sternpost init` writes sternpost.toml; then restart it with `sternpost run --config sternpost.toml`",
+                2,
+            )
         raise output.CommandError(
             "there is no configuration file to add to",
             "`sternpost init` writes sternpost.toml; then start with it, or name yours with --config",
             2,
         )
-    process = client.running(args.data)
     if process is not None:
         _check_same_file(process, args)
     table = editing.table_text(args.name, args.plugin, args.settings)
-    with editing.appended(args.config, args.data, table):
+    with editing.appended(args.config, args.data, args.name, table):
         changes = _taken_over(process, args) if process else []
 
     def words(done: dict[str, Any]) -> str:
