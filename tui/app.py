@@ -245,9 +245,9 @@ class Console(App[None]):
         chosen = self._chosen_keys.get(key.name, key.key)
         return bool({event.key, event.character} & {one.strip() for one in chosen.split(",")})
 
-    def say(self, words: str) -> None:
+    def say(self, words: str, timeout_s: float = 4.0) -> None:
         """What happened."""
-        self.notify(inert(words), markup=False, timeout=4.0)
+        self.notify(inert(words), markup=False, timeout=timeout_s)
 
     def say_error(self, error: Exception) -> None:
         """What went wrong, and what to do next."""

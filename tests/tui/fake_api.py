@@ -324,7 +324,7 @@ class FakeApi:
             for one in reversed(self.tail):
                 more = {"destination": "crm", "state": "failed", "reason": "HTTP 503", "attempts": 2, "took_ms": 12.5,
                         "sample": SAMPLE} if point == "delivered" else {}  # fmt: skip
-                await reply.write(f"event: {point}\ndata: {json.dumps({**one, **more})}\n\n".encode())
+                await reply.write(f"event: {point}\ndata: {json.dumps({**more, **one})}\n\n".encode())
             await reply.write(b'event: sampled\ndata: {"one_in": 4, "events_left_out": 900}\n\n')
             while True:
                 await asyncio.sleep(0.05)
