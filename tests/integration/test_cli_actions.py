@@ -126,7 +126,7 @@ def test_deleting_many_dead_letters_draws_a_bar(make_appliance: MakeAppliance, m
         post(appliance, range(start, start + 500), user="u{}")
     until(lambda: appliance.admin("/v1/dead/count?query=age:%3E0s")["count"] == many, 90)
     terminal = Terminal(appliance, "dead", "purge", "dest:crm")
-    terminal.wait(f"Delete for good {many:,} dead letters")
+    terminal.wait(f"Delete {many:,} dead letters for good, of {many:,} people")
     terminal.type("yes\n")
     assert terminal.end(60) == 0
     assert f"/{many}" in terminal.seen and f"{many:,} dead letters deleted" in terminal.seen

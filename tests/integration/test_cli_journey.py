@@ -134,11 +134,18 @@ def test_dead_letters_from_the_shell(make_appliance: MakeAppliance, make_sink: M
     )
 
     unsure = appliance.sternpost("dead", "purge", "code:400")
-    assert unsure.returncode == 2 and "2 dead letters of 2 people" in unsure.stderr and "--yes" in unsure.stderr
+    assert (
+        unsure.returncode == 2
+        and "Delete 2 dead letters for good, of 2 people at 1 destination; the oldest was" in unsure.stderr
+        and "--yes" in unsure.stderr
+    )
     assert appliance.sternpost("dead", "purge", "--yes").returncode == 2
     assert appliance.sternpost("dead", "purge", "colour:red", "--yes").returncode == 2
     stale = appliance.sternpost("dead", "purge", "code:400", "--yes", "--expect", "1")
-    assert stale.returncode == 1 and "there are 2 dead letters now, not 1; nothing was done" in stale.stderr
+    assert (
+        stale.returncode == 1 and "2 dead letters match now, not 1 as --expect says; nothing was done" in stale.stderr
+    )
+    assert "--expect 2" in stale.stderr
     assert len(appliance.json("dead", "list")["dead"]) == 3
 
     sink.set_plan(Plan())

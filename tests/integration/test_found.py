@@ -215,3 +215,16 @@ def test_browsers_ask_for_an_icon_in_vain_and_without_a_token(crm: tuple[Applian
     connection.request("GET", "/favicon.ico")
     assert connection.getresponse().status == 204
     connection.close()
+
+
+def test_a_key_of_the_file_is_not_ours_to_rotate_and_the_trail_says_its_order(crm: tuple[Appliance, Sink]) -> None:
+    appliance, _ = crm
+    line = appliance.config_path.read_text().splitlines().index(f'write_key = "{WRITE_KEY}"') + 1
+    refused = appliance.sternpost("sources", "rotate-key", "web")
+    assert refused.returncode == 1, "it is said before anybody is asked"
+    assert f"stands in {appliance.config_path}:{line}; nothing has changed" in refused.stderr
+    for command in ("pause", "resume"):
+        assert appliance.sternpost(command, "crm").returncode == 0
+    shown = appliance.sternpost("audit").stdout.splitlines()
+    assert "destination.resume" in shown[1] and "destination.pause" in shown[2]
+    assert shown[-1] == "2 entries, the newest first"

@@ -12,8 +12,8 @@ from tui.screens.page import Page, bindings_of, refusal_words
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
 COLUMNS = (
-    Column("key", "Key", 28, grow=3, keep_end=True),
-    Column("value", "Value", 14, grow=2),
+    Column("key", "Key", 32, grow=1, keep_end=True),
+    Column("value", "Value", 12, grow=2),
     Column("origin", "From", 9),
     Column("line", "Line", 6, right=True),
     Column("restart", "Takes effect", 14, from_width=100),
