@@ -115,6 +115,11 @@ class Console(App[None]):
         """Ask now, without waiting for the next second."""
         self._tick()
 
+    def overview_changed(self) -> None:
+        """Something was done that the status line tells of; every screen asks for the overview anew."""
+        self._overview_due_s = 0.0
+        self.refresh_soon()
+
     def on_app_focus(self) -> None:
         self._tick()
 

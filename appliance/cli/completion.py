@@ -19,7 +19,7 @@ _sternpost_sources() { _sternpost_names sources "$1"; }
 _sternpost_all() { _sternpost_names names "$1"; }""",
     "zsh": """_sternpost_names() {
   local -a found
-  found=(${(f)"$(command ${words[1]} completion $1 2>/dev/null)"})
+  found=(${(f)"$(command sternpost completion $1 2>/dev/null)"})
   compadd -a found
 }
 _sternpost_destinations() { _sternpost_names destinations; }

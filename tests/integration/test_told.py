@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.test_cli_terminal import Terminal
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Sink
 from tests.support.wire import Wire
@@ -132,3 +133,13 @@ def test_check_reports_host_keys_and_plugin_keys_at_once(make_appliance: MakeApp
     started = appliance.sternpost("run")
     assert started.returncode == 2 and "destinations.one.timeout" in started.stderr
     assert "destinations.one.url" in started.stderr and "destinations.two.foldr" in started.stderr
+
+
+def test_a_console_with_a_refused_token_ends_with_words(make_appliance: MakeAppliance) -> None:
+    appliance = make_appliance()
+    appliance.start()
+    appliance.env["STERNPOST_TOKEN"] = "a-token-of-somebody-else"
+    terminal = Terminal(appliance, "tui")
+    assert terminal.end() == 1, terminal.seen
+    assert f"{appliance.control_url} refuses the token from STERNPOST_TOKEN" in terminal.seen
+    assert "admin.token of its data folder" in terminal.seen and "\x1b[?1049h" not in terminal.seen, "nothing was drawn"

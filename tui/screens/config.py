@@ -126,11 +126,12 @@ class ConfigPage(Page):
             done = await client.act("/v1/reload", wire.Done, {})
         except (ApiError, Unreachable) as error:
             self.desk.say_error(error)
+            self.desk.overview_changed()
             return
         changes = "; ".join(done.changes) or "nothing changed"
         self.desk.say(f"re-loaded: {changes}")
         self.acted()
-        self.desk.refresh_soon()
+        self.desk.overview_changed()
 
     def copied(self) -> str:
         current = self.table().current
