@@ -76,6 +76,7 @@ def facts(one: dict[str, Any]) -> list[tuple[str, str]]:
     oldest = f", the oldest {text.age(one['oldest_undelivered_age_ms'])}" if one["oldest_undelivered_age_ms"] else ""
     error = text.plain(one["last_error"], 500)
     error_at = f" (at {text.moment(one['last_error_ms'])})" if one["last_error_ms"] else ""
+    measured = one["latency_p95_ms"] > 0
     hung = one["hung"] and f"{text.count(one['hung'], 'call')} of the plug-in that cannot be stopped"
     rows = [
         ("destination", text.plain(one["name"])),
@@ -91,9 +92,9 @@ def facts(one: dict[str, Any]) -> list[tuple[str, str]]:
         ("settled up to", f"sequence {one['sequence_low']:,}"),
         ("delivered", f"{one['delivered_total']:,} since the start, {one['delivered_per_s']:.1f} per second now"),
         ("filtered", f"{one['filtered_total']:,} since the start"),
-        ("failed", f"{one['failed_total']:,} since the start, {one['failed_5m']:,} in the last 5 min; tried again"),
+        ("failed", f"{one['failed_total']:,} since the start, {one['failed_5m']:,} in the last 5 min, each attempt"),
         ("dead letters", f"{one['aborted_total']:,} since the start"),
-        ("latency", f"p50 {one['latency_p50_ms']:.1f} ms, p95 {one['latency_p95_ms']:.1f} ms"),
+        ("latency", f"p50 {one['latency_p50_ms']:.1f} ms, p95 {one['latency_p95_ms']:.1f} ms" if measured else ""),
         ("last error", error and error + error_at),
     ]
     return [(name, words) for name, words in rows if words]
