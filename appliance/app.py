@@ -19,6 +19,7 @@ import uvloop
 
 from appliance.collect.collector import Collector
 from appliance.control.api import Control
+from appliance.control.ports import Refused
 from appliance.core import logs, memory, settings, write_keys
 from appliance.core.clock import SystemClock
 from appliance.core.config import Config, SourceConfig
@@ -27,7 +28,7 @@ from appliance.core.listen import holder_of
 from appliance.core.metrics import Metrics
 from appliance.core.settings import Loaded
 from appliance.core.write_keys import Kept
-from appliance.deliver.bind import Shelf, bind, known_options_faults
+from appliance.deliver.bind import Shelf, bind, everything_wrong, known_options_faults
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
 from appliance.process.pipeline import Pipeline
@@ -54,17 +55,18 @@ class App:
     """
 
     def __init__(self, config_path: Path | None, data: Path, *, null_store: bool = False) -> None:
-        self.config_file = "" if config_path is None else str(config_path)
+        self.config_file = "" if config_path is None else str(config_path.absolute())
         self.data, self.version, self.collect_url = data, _version(), ""
         self._config_path = config_path
         self._control_listens = False
         memory.limit_arenas()
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._loaded = settings.load_or_default(config_path, data)
-        logs.setup(self.config.logs.level, self.config.logs.format)
         self._shelf = Shelf(data)
-        self._bound, self._plugin_faults = self._bind(self._loaded)
+        self._loaded = self._read()
+        logs.setup(self.config.logs.level, self.config.logs.format)
+        self._bound, self._broken = self._bind(self._loaded)
         self._start_faults: list[str] = []
+        self._refused: Refused | None = None
         self._clock, self._metrics = SystemClock(), Metrics()
         self._log = Log.open(data / "wal", self.config.wal, self._clock, null_store=null_store)
         if self._log.salvaged:
@@ -186,16 +188,37 @@ class App:
             ConfigError: it is refused; the running configuration stays.
         """
         async with self._reloading:
-            return await self._reload()
+            try:
+                changes = await self._reload()
+            except ConfigError as error:
+                self._refused = Refused(self._clock.wall_ms(), [self._at_home(fault) for fault in error.faults])
+                raise
+            self._refused = None
+            return changes
+
+    def _read(self) -> Loaded:
+        """The file, or the defaults without one; where it is refused, for what plug-ins say of their keys as well."""
+        try:
+            return settings.load_or_default(self._config_path, self.data)
+        except ConfigError:
+            faults = everything_wrong(self._config_path, self._shelf)[0] if self._config_path is not None else []
+            if not faults:
+                raise
+            raise ConfigError(faults) from None
+
+    def _at_home(self, fault: Fault) -> Fault:
+        """A fault for people who are in another folder than this process."""
+        file = self.config_file if fault.file == str(self._config_path) else fault.file
+        return Fault(file, fault.line, fault.key, fault.message, fault.hint)
 
     async def _reload(self) -> Sequence[str]:
-        loaded = await asyncio.to_thread(settings.load_or_default, self._config_path, self.data)
-        bound, faults = await asyncio.to_thread(self._bind, loaded)  # plug-ins run as they are imported
+        loaded = await asyncio.to_thread(self._read)
+        bound, broken = await asyncio.to_thread(self._bind, loaded)  # plug-ins run as they are imported
         changes = _needs_restart(self.config, loaded.config)
         changes += _changed_sources(self.config.sources, loaded.config.sources)
         if self.config.control.tokens != loaded.config.control.tokens:
             changes.append("tokens of the admin API changed")
-        self._loaded, self._bound, self._plugin_faults = loaded, bound, faults
+        self._loaded, self._bound, self._broken = loaded, bound, broken
         logs.setup(loaded.config.logs.level, loaded.config.logs.format)
         self._collector.apply(loaded.config)
         self._control.apply(loaded.config.control)
@@ -215,7 +238,7 @@ class App:
         for fault in self.faults():
             _LOG.error("part_not_started", error=fault)
 
-    def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], list[str]]:
+    def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], dict[str, str]]:
         self._shelf.look(loaded.config.plugins.folders)
         return bind(self._shelf, loaded, self._base())
 
@@ -245,7 +268,8 @@ class App:
         """The configuration file as it is now, and what is wrong with it; blocking. Executes no plug-in."""
         try:
             if self._config_path is not None and (found := settings.examine(self._config_path))[1]:
-                return found
+                more = known_options_faults(self.plugins(), found[0], self._base())
+                return found[0], sorted(found[1] + more, key=lambda fault: fault.line)
             loaded = settings.load_or_default(self._config_path, self.data)
         except ConfigError as error:
             return None, error.faults
@@ -276,7 +300,17 @@ class App:
 
     def faults(self) -> Sequence[str]:
         """Parts that did not start, in words; any thread."""
-        return self._start_faults + self._plugin_faults
+        return self._start_faults + [
+            f"destination {name}: {why}; its events are kept in the log" for name, why in self._broken.items()
+        ]
+
+    def broken(self) -> Mapping[str, str]:
+        """Configured destination that does not run -> what is wrong with its plug-in; any thread."""
+        return self._broken
+
+    def refused_reload(self) -> Refused | None:
+        """The last re-load, where it was refused; any thread."""
+        return self._refused
 
     def _health(self) -> tuple[int, str]:
         report = self._control.health()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import App, SystemCommand
 from textual.css.query import NoMatches
 from textual.screen import Screen
@@ -30,6 +31,10 @@ from tui.themes import DARK, LIGHT, PLAIN, THEMES, palette_of
 from tui.widgets import Line
 
 REFRESH_S = 1.0
+TOKEN_REFUSED = (
+    "the token is refused: q leaves; start again with the one in admin.token of the data folder, or one of "
+    "[control.tokens], in STERNPOST_TOKEN or --token-file"
+)
 HEADER_REFRESH_S = 10.0
 """Screens other than the overview ask for it this seldom, for the status line."""
 
@@ -110,6 +115,11 @@ class Console(App[None]):
         """Ask now, without waiting for the next second."""
         self._tick()
 
+    def overview_changed(self) -> None:
+        """Something was done that the status line tells of; every screen asks for the overview anew."""
+        self._overview_due_s = 0.0
+        self.refresh_soon()
+
     def on_app_focus(self) -> None:
         self._tick()
 
@@ -148,10 +158,11 @@ class Console(App[None]):
             await page.fetch()
         except ApiError as error:
             if error.status == 401:
-                self.freshness.failed(self._monotonic_s(), "the token is not accepted")
+                self.freshness.failed(self._monotonic_s(), error.refusal.message, refused=True)
+                page.trouble(TOKEN_REFUSED)
             else:
                 self.freshness.answered(self._monotonic_s())
-            page.trouble(" ".join(error.words().split("\n")))
+                page.trouble(" ".join(error.words().split("\n")))
         except NoMatches:
             return  # The screen is being taken down while an answer came; one that is whole has all that it paints.
         except Unreachable as error:
@@ -198,12 +209,16 @@ class Console(App[None]):
         shown = Text(no_wrap=True, overflow="ellipsis")
         name = self.overview.appliance or self.whoami.appliance or self.client.url
         shown.append(f" {inert(name, 40)}", "bold")
+        wait_s = max(0.0, freshness.next_try_s - now_s)
+        if freshness.refused:
+            shown.append("  ✗ token refused", palette.error)
+            shown.append(f"  {inert(freshness.why, 120)}; next try in {wait_s:.0f} s", palette.muted)
+            return shown
         if stale:
             known_s = freshness.age_s(now_s)
             words = "○ connecting" if known_s is None else f"○ stale, {age(known_s * 1000)} old"
             shown.append(f"  {words}", palette.error if freshness.failing else palette.warning)
             if freshness.failing:
-                wait_s = max(0.0, freshness.next_try_s - now_s)
                 shown.append(f"  next try in {wait_s:.0f} s: {inert(freshness.why, 120)}", palette.muted)
             return shown
         shown.append("  ● live", palette.success)
@@ -223,9 +238,21 @@ class Console(App[None]):
         """Whether an action is open to this token and this console."""
         return not self._read_only and keys.may(self.whoami.role, key)
 
-    def say(self, words: str) -> None:
+    def why_not(self, key: Key) -> str:
+        """Why an action is not open."""
+        if self._read_only:
+            return f"{key.label}: this console was started with --read-only"
+        who = self.whoami
+        return f"{key.label} needs the role {key.role}; the token {who.name or 'in use'} has the role {who.role}"
+
+    def pressed(self, key: Key, event: events.Key) -> bool:
+        """Whether this is the key of an action, the user's own choice included."""
+        chosen = self._chosen_keys.get(key.name, key.key)
+        return bool({event.key, event.character} & {one.strip() for one in chosen.split(",")})
+
+    def say(self, words: str, timeout_s: float = 4.0) -> None:
         """What happened."""
-        self.notify(inert(words), markup=False, timeout=4.0)
+        self.notify(inert(words), markup=False, timeout=timeout_s)
 
     def say_error(self, error: Exception) -> None:
         """What went wrong, and what to do next."""

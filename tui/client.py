@@ -70,14 +70,17 @@ class Freshness:
         self._failures = 0
         self.next_try_s = 0.0
         self.why = ""
+        self.refused = False
+        """Whether the last answer was that the token is not accepted."""
 
     def answered(self, now_s: float) -> None:
         """The API answered."""
         self._answered_s, self._failures, self.next_try_s, self.why = now_s, 0, 0.0, ""
+        self.refused = False
 
-    def failed(self, now_s: float, why: str) -> None:
-        """It did not; `next_try_s` moves on."""
-        self.why = why
+    def failed(self, now_s: float, why: str, *, refused: bool = False) -> None:
+        """It did not, or it refuses the token; `next_try_s` moves on."""
+        self.why, self.refused = why, refused
         self.next_try_s = now_s + delay_s(self._failures, self._draw())
         self._failures += 1
 

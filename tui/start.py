@@ -4,15 +4,19 @@ The token comes from STERNPOST_TOKEN, from `--token-file` (a pipe such as /dev/f
 an appliance on this machine, or from a prompt, in this order.
 """
 
+import asyncio
 import getpass
 import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui.keys import KeysFault, keys_file, read_keymap
+
+if TYPE_CHECKING:
+    from tui.client import Client
 
 CONTROL_FILE = "control.json"
 TOKEN_FILE = "admin.token"
@@ -61,6 +65,8 @@ def run_console(url: str, data: Path, token_file: Path | None, *, read_only: boo
     from tui.app import Console
     from tui.client import Client
 
+    if "TEXTUAL_DRIVER" not in os.environ:
+        asyncio.run(check_token(Client(where.url, token, where.certificate), token_from(token_file, os.environ)))
     console = Console(Client(where.url, token, where.certificate), read_only=read_only, keymap=keymap)
     console.run()
     return console.return_code or 0
@@ -105,6 +111,40 @@ def token_of(where: Where, token_file: Path | None, environment: Mapping[str, st
     if not (token.isascii() and token.isprintable()):
         raise StartFault("the token holds characters that none has", "copy it again from admin.token")
     return token
+
+
+def token_from(token_file: Path | None, environment: Mapping[str, str]) -> str:
+    """Where `token_of` took the token, in words."""
+    if environment.get(TOKEN_VARIABLE, "").strip():
+        return TOKEN_VARIABLE
+    return str(token_file) if token_file is not None else "the data folder, or the prompt,"
+
+
+async def check_token(client: "Client", origin: str) -> None:
+    """Ask once whether the token is accepted, so that a wrong one is told before a console is drawn; closes `client`.
+
+    Whatever else goes wrong is the console's to show: it looks again by itself.
+
+    Args:
+        origin: where the token came from, in words.
+
+    Raises:
+        StartFault: it is refused.
+    """
+    from tui import wire
+    from tui.client import ApiError, Unreachable
+
+    try:
+        await client.get("/v1/whoami", wire.Whoami)
+    except ApiError as error:
+        if error.status == 401:
+            words = f"{client.url} refuses the token from {origin}"
+            step = f"take the one in {TOKEN_FILE} of its data folder, or one of [control.tokens], by {TOKEN_VARIABLE}"
+            raise StartFault(words, f"{step} or --token-file", 1) from None
+    except Unreachable:
+        return
+    finally:
+        await client.close()
 
 
 def _control_file(data: Path) -> dict[str, object]:

@@ -19,7 +19,7 @@ SHORT_NAMES = {"dead": "Dead", "log": "Log", "audit": "Audit"}
 
 class Column(NamedTuple):
     """One column: `width` in characters, or `grow` for a share of what is left; left out on screens narrower than
-    `from_width`."""
+    `from_width`; `keep_end`: what is too long loses its beginning."""
 
     key: str
     label: str
@@ -27,6 +27,7 @@ class Column(NamedTuple):
     right: bool = False
     grow: int = 0
     from_width: int = 0
+    keep_end: bool = False
 
 
 class Row(NamedTuple):
@@ -138,6 +139,8 @@ class Rows(DataTable[Text]):
     def _fitted(self, column: Column, cell: Text) -> Text:
         """A cell cut to its column, so that one column of space stays before the next."""
         width, fitted = self._widths[column.key], cell.copy()
+        if column.keep_end and fitted.cell_len > width:
+            fitted = Text("…", style=fitted.style) + fitted[-(width - 1) :]
         fitted.truncate(width, overflow="ellipsis")
         if column.right:
             fitted.pad_left(width - fitted.cell_len)

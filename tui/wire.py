@@ -92,6 +92,7 @@ class Destination(msgspec.Struct):
     sources: list[str] = []
     config: list[Setting] = []
     hung: int = 0
+    next_step: str = ""
 
     @property
     def queued(self) -> int:
@@ -189,6 +190,14 @@ class LogStats(msgspec.Struct, frozen=True):
     full_in_s: float | None = None
 
 
+class RefusedReload(msgspec.Struct, frozen=True):
+    """What runs is not what stands in the file."""
+
+    when_ms: int = 0
+    file: str = ""
+    faults: list[str] = []
+
+
 class Overview(msgspec.Struct):
     """Is data coming in, is it safe, is it leaving, what is ill."""
 
@@ -208,6 +217,7 @@ class Overview(msgspec.Struct):
     role: str = ""
     dead_total: int | None = None
     refused_total: int | None = None
+    refused_reload: RefusedReload | None = None
 
 
 class Dead(msgspec.Struct):

@@ -6,7 +6,7 @@ from appliance.cli.frame import add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "The trail itself is audit.jsonl in the data folder, one JSON object a line."
+    parser.epilog = "The newest first. The trail itself is audit.jsonl in the data folder, one JSON object a line."
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N (default: 50)")
     add_json(parser)
 
@@ -32,4 +32,5 @@ def run(args: argparse.Namespace) -> int:
             for one in entries
         ]
         output.print_table(("WHEN", "WHO", "WHAT", "TARGET", "COUNT", "OUTCOME"), rows)
+        print(f"{text.count(len(rows), 'entry', 'entries')}, the newest first")
     return 0

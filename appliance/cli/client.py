@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,21 +14,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from appliance.cli import output
+from appliance.cli.locate import NoProcess, NotListening, locate
 from appliance.cli.output import CommandError
 
-CONTROL_FILE = "control.json"
 TOKEN_FILE = "admin.token"
 TIMEOUT_S = 60.0
 LINE_BYTES_MAX = 64 << 20
 _CODES = {400: 2, 404: 1, 409: 1}
-
-
-class NoProcess(CommandError):
-    """Nothing runs on this data folder; exit code 4."""
-
-    def __init__(self, data: Path, why: str) -> None:
-        next_step = "start one with `sternpost run`, or name its folder with --data"
-        super().__init__(f"no process is running on {data} ({why})", next_step, 4)
 
 
 class Client:
@@ -134,31 +125,39 @@ def find(data: Path) -> Client:
 
     Raises:
         NoProcess: none does.
+        CommandError: one does and cannot be talked to; the text says why.
     """
-    client = running(data)
-    if client is None:
-        raise NoProcess(data, "it has no control.json" if data.is_dir() else "there is no such folder")
-    return client
+    located = locate(data)
+    try:
+        token = (data / TOKEN_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{data / TOKEN_FILE} cannot be read: {error}", "run this as the user who runs it") from None
+    return Client(located.url, token, located.certificate)
 
 
 def running(data: Path) -> Client | None:
-    """The client of the process on a data folder; None where none runs.
+    """The client of the process on a data folder; None where none runs, or none that can be asked.
 
     Raises:
         CommandError: one runs, but its token cannot be read.
     """
     try:
-        found = json.loads((data / CONTROL_FILE).read_bytes())
-        url, pid = str(found["url"]), int(found["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return find(data)
+    except (NoProcess, NotListening):
         return None
-    if not (_alive(pid) and _listens(url)):
-        return None
-    try:
-        token = (data / TOKEN_FILE).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{data / TOKEN_FILE} cannot be read: {error}", "run this as the user who runs it") from None
-    return Client(url, token, str(found.get("certificate") or ""))
+
+
+def config_in_use(args: argparse.Namespace) -> Path | None:
+    """The configuration file a command is about: as given, else that of the running process, else the one here.
+
+    Returns:
+        None where there is no file: the running process has none, or none runs and there is none here.
+    """
+    given: Path | None = args.config
+    if args.config_given or (process := running(args.data)) is None:
+        return given
+    theirs = process.get("/v1/overview")["config_file"]
+    return Path(theirs) if theirs else None
 
 
 def confirmed(args: argparse.Namespace, question: str) -> bool:
@@ -176,6 +175,19 @@ def confirmed(args: argparse.Namespace, question: str) -> bool:
         return True
     print("nothing was done", file=sys.stderr)
     return False
+
+
+def destination(process: Client, name: str) -> dict[str, Any]:
+    """One destination's figures.
+
+    Raises:
+        CommandError: there is none of this name.
+    """
+    for one in process.get("/v1/destinations")["destinations"]:
+        if one["name"] == name:
+            found: dict[str, Any] = one
+            return found
+    raise CommandError(f"there is no destination {name!r}", "`sternpost destinations list` shows them")
 
 
 def segment(text: str) -> str:
@@ -201,26 +213,6 @@ def _refusal(status: int, body: bytes) -> CommandError:
     if status == 401:
         next_step = "does control.json belong to another process? Stop it, or name the right folder with --data"
     return CommandError(message, next_step, _CODES.get(status, 1))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _listens(url: str) -> bool:
-    """Whether anybody listens; after a crash the file may name a process id that now belongs to somebody else."""
-    parts = urlsplit(url)
-    try:
-        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=2.0):
-            return True
-    except OSError:
-        return False
 
 
 def _user() -> str:

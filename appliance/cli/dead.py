@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '  dest:crm code:400 type:track user:u1 event:"Order*" source:web stage:deliver id:MESSAGE_ID age:>1h\n'
         "  a word without a key is looked for in reason, sample and payload; everything: age:>0s\n\n"
         "requeue and purge say how many letters they are about and ask; --yes skips the question. If the number has\n"
-        "changed in between, nothing is done."
+        "changed in between, nothing is done. A script gives the number that it was shown as --expect N, with --yes:\n"
+        "where another number matches by then, nothing is done and the exit code is 1."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
     listing = commands.add_parser("list", help="list dead letters, oldest first")
@@ -41,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_filter(command)
         command.add_argument("--id", type=int, action="append", default=[], metavar="ID", help="this one; repeatable")
         command.add_argument("--yes", action="store_true", help="do not ask")
-        command.add_argument("--expect", type=int, metavar="N", help="do it only if there are exactly N")
+        command.add_argument(
+            "--expect",
+            type=int,
+            metavar="N",
+            help="do it only if exactly N match, the number that you were shown; asks nevertheless, but for --yes",
+        )
         add_json(command)
     from appliance.cli.dead_edit import add_edit_arguments
 
@@ -147,9 +154,12 @@ def _act(process: "Client", args: argparse.Namespace) -> int:
     expected, about = _expected(process, query, args)
     if expected == 0:
         return client.printed(args, {"done": args.action, "count": 0}, lambda _: "no dead letters match")
-    words = {"requeue": "Deliver", "purge": "Delete for good"}[args.action]
     letters = text.count(expected, "dead letter")
-    if not client.confirmed(args, f"{words} {letters}{about}{' again' if args.action == 'requeue' else ''}?"):
+    question = {
+        "requeue": f"Deliver {letters} again{about}?",
+        "purge": f"Delete {letters} for good{about}?",
+    }[args.action]
+    if not client.confirmed(args, question):
         return 1
     answer = _done(process, query, args, expected)
     one = answer["count"] == 1
@@ -179,17 +189,26 @@ def _done(process: "Client", query: str, args: argparse.Namespace, expected: int
 
 
 def _expected(process: "Client", query: str, args: argparse.Namespace) -> tuple[int, str]:
-    """How many letters there are, and words about them."""
+    """How many letters there are, and words about them.
+
+    Raises:
+        CommandError: there are not as many as --expect says; nothing was done.
+    """
     from appliance.cli import text
+    from appliance.cli.output import CommandError
 
     if args.id:
         return (len(set(args.id)) if args.expect is None else args.expect), ""
     found = process.get("/v1/dead/count", query=query)
+    if args.expect is not None and found["count"] != args.expect:
+        match = "matches" if found["count"] == 1 else "match"
+        words = f"{text.count(found['count'], 'dead letter')} {match} now, not {args.expect} as --expect says"
+        raise CommandError(f"{words}; nothing was done", f"look at them, then repeat with --expect {found['count']}")
+    oldest = f"; the oldest was given up {text.ago(found['oldest_ms'], time.time_ns() // 1_000_000)}"
     about = (
-        f" of {text.count(found['people'], 'person', 'people')} at "
-        f"{text.count(found['destinations'], 'destination')}, the oldest since {text.moment(found['oldest_ms'])},"
+        f", of {text.count(found['people'], 'person', 'people')} at {text.count(found['destinations'], 'destination')}"
     )
-    return (found["count"] if args.expect is None else args.expect), about
+    return found["count"], about + (oldest if found["oldest_ms"] else "")
 
 
 def _export(process: "Client", args: argparse.Namespace) -> int:

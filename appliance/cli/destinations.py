@@ -1,7 +1,6 @@
 """`sternpost destinations`: list, add, test, pause, resume or forget destinations."""
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from appliance.cli.frame import add_json
@@ -23,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  sternpost destinations add crm --plugin webhook url=http://127.0.0.1:9000/events in_flight_max=4 \\\n"
         "      token=env:CRM_TOKEN retry.age_max=1d 'sources=[\"web\"]'\n"
         "A value that reads as TOML (a number, true, a list) is one, anything else is text. A faulty table is refused\n"
-        "and the file stays as it was."
+        "and the file stays as it was. Without --config: the file of the process that runs on the data folder."
     )
     add.add_argument("name")
     add.add_argument("--plugin", required=True, metavar="PLUGIN", help="such as webhook, jsonl, relay")
@@ -53,25 +52,38 @@ def run(args: argparse.Namespace) -> int:
     from appliance.cli import client
 
     process = client.find(args.data)
-    actions = {"list": _list, "show": _show, "test": _test, "pause": _switch, "resume": _switch}
+    from appliance.cli.destination_text import list_all, show
+
+    actions = {"list": list_all, "show": show, "test": _test, "pause": _switch, "resume": _switch}
     actions |= {"drain": _drain, "forget": _forget}
     return actions[args.action](process, args)
 
 
 def _add(args: argparse.Namespace) -> int:
     from appliance.cli import client, editing, output, text
+    from appliance.cli.locate import NoProcess
 
+    try:
+        process: Client | None = client.find(args.data)
+    except NoProcess:
+        process = None
+    args.config = client.config_in_use(args)
     if args.config is None:
+        if process is not None:
+            raise output.CommandError(
+                f"the process on {args.data} runs without a configuration file, so nothing can be added to it",
+                "`sternpost init` writes sternpost.toml; then restart it with `sternpost run --config sternpost.toml`",
+                2,
+            )
         raise output.CommandError(
             "there is no configuration file to add to",
             "`sternpost init` writes sternpost.toml; then start with it, or name yours with --config",
             2,
         )
-    process = client.running(args.data)
     if process is not None:
         _check_same_file(process, args)
     table = editing.table_text(args.name, args.plugin, args.settings)
-    with editing.appended(args.config, args.data, table):
+    with editing.appended(args.config, args.data, args.name, table):
         changes = _taken_over(process, args) if process else []
 
     def words(done: dict[str, Any]) -> str:
@@ -111,76 +123,6 @@ def _check_same_file(process: "Client", args: argparse.Namespace) -> None:
         raise CommandError(f"the process on {args.data} reads {theirs}, not {args.config}", f"use --config {theirs}", 2)
 
 
-def _list(process: "Client", args: argparse.Namespace) -> int:
-    from appliance.cli import output, text
-
-    destinations = process.get("/v1/destinations")["destinations"]
-    if args.json:
-        output.print_json(destinations)
-        return 0
-    if not destinations:
-        print("no destination is configured; `sternpost destinations add --help` shows how")
-        return 0
-    rows = [
-        (
-            text.plain(one["name"]),
-            one["plugin"] or "-",
-            one["state"],
-            f"{one['lag_events']:,}",
-            f"{one['held_people']:,}",
-            f"{one['delivered_total']:,}",
-            f"{one['aborted_total']:,}",
-            text.plain(one["last_error"], 80) or "-",
-        )
-        for one in destinations
-    ]
-    output.print_table(
-        ("DESTINATION", "PLUGIN", "STATE", "WAITING", "PEOPLE HELD", "DELIVERED", "DEAD", "LAST ERROR"), rows
-    )
-    return 0
-
-
-def _show(process: "Client", args: argparse.Namespace) -> int:
-    from appliance.cli import client, output, text
-    from appliance.cli.output import styled
-
-    found = _found(process, args.name)
-    held = process.get(f"/v1/destinations/{client.segment(args.name)}/held", limit=20)
-    if args.json:
-        output.print_json({**found, "held": held["held"]})
-        return 0
-    for name, value in found.items():
-        if name in ("errors", "last_error_sample", "skips"):
-            continue
-        print(f"{name.replace('_', ' '):<24} {text.plain(json.dumps(value) if name == 'breaker' else value, 500)}")
-    for skip in found["skips"]:
-        print(
-            f"{styled('skipped', 'red')} {skip['first_sequence']:,} to {skip['last_sequence']:,} at "
-            f"{text.moment(skip['skipped_ms'])}: {text.plain(skip['reason'], 500)}"
-        )
-    for error in found["errors"][:10]:
-        print(
-            f"\n{styled(text.plain(error['reason'], 500), 'red')}  {error['count']:,} times, "
-            f"last {text.moment(error['last_ms'])}\n{text.lines(error['sample'])}"
-        )
-    if held["held"]:
-        print()
-        output.print_table(
-            ("PERSON HELD", "EVENTS", "ATTEMPTS", "NEXT TRY", "ERROR"),
-            [
-                (
-                    text.plain(one["person"], 60),
-                    one["events"],
-                    one["attempts"],
-                    text.moment(one["next_try_ms"]),
-                    text.plain(one["error"], 80),
-                )
-                for one in held["held"]
-            ],
-        )
-    return 0
-
-
 def _test(process: "Client", args: argparse.Namespace) -> int:
     from appliance.cli import client, output, text
     from appliance.cli.output import styled
@@ -210,7 +152,7 @@ def _switch(process: "Client", args: argparse.Namespace) -> int:
 def _drain(process: "Client", args: argparse.Namespace) -> int:
     from appliance.cli import client, text
 
-    held = _found(process, args.name)["held_events"]
+    held = client.destination(process, args.name)["held_events"]
     if not client.confirmed(args, f"Try {text.count(held, 'held event')} of {text.plain(args.name)} again now?"):
         return 1
     answer = process.post(f"/v1/destinations/{client.segment(args.name)}/drain", {"expect": held})
@@ -219,20 +161,10 @@ def _drain(process: "Client", args: argparse.Namespace) -> int:
     )
 
 
-def _found(process: "Client", name: str) -> dict[str, Any]:
-    from appliance.cli import output
-
-    for one in process.get("/v1/destinations")["destinations"]:
-        if one["name"] == name:
-            found: dict[str, Any] = one
-            return found
-    raise output.CommandError(f"there is no destination {name!r}", "`sternpost destinations list` shows them")
-
-
 def _forget(process: "Client", args: argparse.Namespace) -> int:
     from appliance.cli import client, text
 
-    held = _found(process, args.name)["held_events"]
+    held = client.destination(process, args.name)["held_events"]
     lost = text.count(held, "held event")
     if not client.confirmed(args, f"Forget {args.name}, dropping its position and {lost}?"):
         return 1

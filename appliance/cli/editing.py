@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,28 +33,35 @@ def table_text(name: str, plugin: str, settings: Sequence[str]) -> str:
 
 
 @contextmanager
-def appended(path: Path, data: Path, table: str) -> Iterator[None]:
+def appended(path: Path, data: Path, name: str, table: str) -> Iterator[None]:
     """The file with `table` at its end; what stood before comes back where the block raises.
+
+    Args:
+        name: of the destination that `table` is about.
 
     Raises:
         ConfigError: the file would be faulty; it was not touched.
         CommandError: it cannot be written.
     """
-    from appliance.cli.check import plugin_faults
     from appliance.core.errors import ConfigError, Fault
-    from appliance.core.settings import load
+    from appliance.deliver.bind import Shelf, everything_wrong
 
     path = path.resolve()
     try:
         before = path.read_bytes()
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}", "`sternpost init` writes one", 2) from None
+    if name in _destinations_of(before):
+        raise CommandError(
+            f"destination {name} stands in {path} already; nothing was changed",
+            f"choose another name, or change [destinations.{name}] in the file and `sternpost reload`",
+            2,
+        )
     end = b"" if before.endswith(b"\n") or not before else b"\n"
     candidate = _beside(path, before + end + b"\n" + table.encode())
     try:
-        loaded = load(candidate, data)
-        faults = plugin_faults(loaded, data)
-        if faults:
+        refused, unusable = everything_wrong(candidate, Shelf(data))
+        if faults := refused + unusable:
             raise ConfigError(faults)
         durable.rename(candidate, path)
     except ConfigError as error:
@@ -69,6 +76,15 @@ def appended(path: Path, data: Path, table: str) -> Iterator[None]:
     except BaseException:
         durable.rename(_beside(path, before), path)
         raise
+
+
+def _destinations_of(content: bytes) -> Container[str]:
+    """Names of the destinations of a file; none where it cannot be read, which is told later with its line."""
+    try:
+        found = tomllib.loads(content.decode("utf-8-sig")).get("destinations", {})
+    except ValueError:
+        return ()
+    return found if isinstance(found, dict) else ()
 
 
 def _beside(path: Path, content: bytes) -> Path:

@@ -189,6 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     if args.run_command is None:
         parser.print_help()
         return 2
+    args.config_given = args.config is not None
     if args.config is None and DEFAULT_CONFIG.is_file():
         args.config = DEFAULT_CONFIG
     return _guarded(args)

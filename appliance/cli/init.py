@@ -1,23 +1,30 @@
 """`sternpost init`: write a commented sternpost.toml with a fresh write key; never overwrite one."""
 
 import argparse
+import json
+from pathlib import Path
 
 from appliance.cli import output
+from appliance.cli.frame import DEFAULT_CONFIG, DEFAULT_DATA
+
+SERVICE_CONFIG_FOLDER, SERVICE_DATA = Path("/etc/sternpost"), Path("/var/lib/sternpost")
+"""Those of packaging/systemd/sternpost.service, which may write below the second alone."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Writes ./sternpost.toml, or the file named with --config."
+    parser.epilog = (
+        "Writes ./sternpost.toml, or the file named with --config. Its destination `files` writes below the data\n"
+        "folder: the one named with --data; for a file in /etc/sternpost that of the service, /var/lib/sternpost."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     import secrets
 
-    from appliance.cli.frame import DEFAULT_CONFIG
-
     path = args.config or DEFAULT_CONFIG
     try:
         with open(path, "x", encoding="utf-8") as opened:
-            opened.write(TEMPLATE.replace("WRITE_KEY", f"wk_{secrets.token_hex(16)}"))
+            opened.write(template(path, args.data, f"wk_{secrets.token_hex(16)}"))
     except FileExistsError:
         raise output.CommandError(
             f"{path} exists and was left as it is", "edit it, or name another file with --config", code=2
@@ -26,6 +33,21 @@ def run(args: argparse.Namespace) -> int:
         raise output.CommandError(f"{path} cannot be written: {error.strerror}") from None
     print(f"{path} is written. Next: edit it, `sternpost check`, `sternpost run`.")
     return 0
+
+
+def template(path: Path, data: Path, write_key: str) -> str:
+    """The file's text.
+
+    Args:
+        path: where it will stand.
+        data: the data folder; the default one is the service's where the file is the service's.
+    """
+    folder = data / "out"
+    if data == DEFAULT_DATA and path.absolute().parent == SERVICE_CONFIG_FOLDER:
+        folder = SERVICE_DATA / "out"
+    elif data != DEFAULT_DATA or path.absolute().parent != Path.cwd():
+        folder = folder.absolute()  # In the file, relative paths start from the file's folder.
+    return TEMPLATE.replace("WRITE_KEY", write_key).replace('"OUT_FOLDER"', json.dumps(str(folder), ensure_ascii=False))
 
 
 TEMPLATE = """\
@@ -60,7 +82,7 @@ write_key = "WRITE_KEY"
 # One table per destination. `plugin` names the plug-in (`sternpost plugins list`); its own keys stand beside ours.
 [destinations.files]
 plugin = "jsonl"
-folder = "sternpost-data/out"          # the plug-in's own key
+folder = "OUT_FOLDER"  # the plug-in's own key
 start = "oldest"                       # a new destination begins: "now", "oldest" or at a time
 
 #[destinations.crm]

@@ -7,16 +7,20 @@ from appliance.cli.frame import add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Without --config: the file of the process that runs on the data folder; where none runs, ./sternpost.toml."
+    )
     parser.add_argument("source", nargs="?", help="name of one source (default: all)")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance.cli import client
     from appliance.cli.snippets import collect_url, for_source
     from appliance.core.settings import load_or_default
     from appliance.core.tables import did_you_mean
 
-    config = load_or_default(args.config, args.data).config
+    config = load_or_default(client.config_in_use(args), args.data).config
     if args.source and args.source not in config.sources:
         hint = did_you_mean(args.source, config.sources) or f"known: {', '.join(config.sources) or 'none'}"
         raise output.CommandError(f"there is no source {args.source!r}", hint, code=2)

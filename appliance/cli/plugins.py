@@ -157,7 +157,8 @@ def _test(args: argparse.Namespace) -> int:
         output.error(f"{failed} of {len(checks)} checks failed", "mend the first one first; others may follow from it")
     else:
         skipped = sum(check.verdict == "skipped" for check in checks)
-        print(f"\n{path} keeps the contract" + (f"; {skipped} checks do not apply to it" if skipped else ""))
+        left = f"; {skipped} check{' does' if skipped == 1 else 's do'} not apply to it" if skipped else ""
+        print(f"\n{path} keeps the contract{left}")
     return 1 if failed else 0
 
 

@@ -28,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--event", default="", metavar="NAME", help="only track events of this name; * allowed")
     parser.add_argument("--user", default="", metavar="ID", help="only events with this userId or anonymousId")
     parser.add_argument("--wait", action="store_true", help="stay until it has ended, and show how far it is")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
     add_json(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="action")
     add_json(commands.add_parser("list", help="list replays under way and how far they are"))
     cancel = commands.add_parser("cancel", help="end one where it stands")
     cancel.add_argument("name", help="as `sternpost replay list` shows it, such as crm#1")
-    cancel.add_argument("--yes", action="store_true", help="do not ask")
+    cancel.add_argument("--yes", action="store_true", default=argparse.SUPPRESS, help="do not ask")
     add_json(cancel)
 
 
@@ -53,6 +54,9 @@ def _start(process: "Client", args: argparse.Namespace) -> int:
     if from_ms >= to_ms:
         words = f"{text.moment(from_ms)} is not before {text.moment(to_ms)}"
         raise output.CommandError(f"a replay ends after it begins: {words}", "swap --from and --to", 2)
+    size = process.get("/v1/replays/count", from_ms=from_ms, to_ms=to_ms)["events_max"]
+    if not client.confirmed(args, _question(args, from_ms, to_ms, size)):
+        return 1
     criteria = {"type": args.type, "event": args.event, "user": args.user}
     body = {"destination": args.destination, "from_ms": from_ms, "to_ms": to_ms, **criteria}
     answer = process.post("/v1/replays", body)
@@ -65,6 +69,18 @@ def _start(process: "Client", args: argparse.Namespace) -> int:
             f"replay {done['replay']} has started, through at most {text.count(done['events_max'], 'event')}; "
             "`sternpost replay list` shows how far it is"
         ),
+    )
+
+
+def _question(args: argparse.Namespace, from_ms: int, to_ms: int, size: int) -> str:
+    from appliance.cli import text
+
+    picked = (("--type", args.type), ("--event", args.event), ("--user", args.user))
+    chosen = ", ".join(f"{option} {text.plain(value, 80)}" for option, value in picked if value)
+    only = f" Of them only those that match {chosen} are sent." if chosen else ""
+    return (
+        f"Deliver at most {text.count(size, 'event')}, received from {text.moment(from_ms)} to {text.moment(to_ms)}, "
+        f"to {text.plain(args.destination)} again?{only} What is sent cannot be called back."
     )
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Without --url and --key it sends to the process that runs on the data folder, as its first enabled source.\n"
-        "A person's events are sent one after the other. 429 and 503 are waited out, as an SDK would.\n"
+        "A person's events are sent one after the other. 429 and 503 are waited out, as an SDK would,\n"
+        "and the first such wait says why.\n"
         "Exit code 1 when events were refused, 4 when no process runs."
     )
     parser.add_argument("--kind", choices=("shop", "camera", "both"), default="both", help="which (default: both)")

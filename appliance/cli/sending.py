@@ -3,19 +3,21 @@
 import asyncio
 import base64
 import json
+import sys
 import time
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 from appliance.cli import samples
 from appliance.cli.samples import Sample
+from appliance.cli.text import plain
 
 CONNECTIONS_MAX = 256
 QUEUED_MAX = 2_000
@@ -98,8 +100,9 @@ def send(plan: Plan, show_progress: bool) -> Summary:
 
 
 class _Sender:
-    def __init__(self, plan: Plan, summary: Summary, bar: Any) -> None:
+    def __init__(self, plan: Plan, summary: Summary, bar: "_Bar") -> None:
         self._plan, self._summary, self._bar = plan, summary, bar
+        self._why = ""
         self._queues: list[asyncio.Queue[Sample | None]] = [asyncio.Queue(QUEUED_MAX) for _ in range(plan.connections)]
 
     async def run(self) -> None:
@@ -162,11 +165,17 @@ class _Sender:
             if wait_s is None:
                 self._summary.sent += len(events)
                 self._summary.last_message_id = events[-1]["messageId"]
-                self._bar(len(events))
+                self._bar.advance(len(events))
                 return
             self._summary.waits += 1
+            self._say_once()
             await asyncio.sleep(min(wait_s, WAIT_MAX_S))
         raise Refusal(f"no answer but 429, 503 or a broken line from {self._plan.url} in {TRIES_MAX} tries")
+
+    def _say_once(self) -> None:
+        """The first wait is explained; the others are counted and told at the end."""
+        if self._summary.waits == 1:
+            self._bar.say(f"waiting: {self._why}; nothing is lost, it is sent again")
 
     async def _attempt(self, session: aiohttp.ClientSession, path: str, body: bytes, tried: int) -> float | None:
         """None when it was acknowledged, else the seconds to wait before the next try."""
@@ -175,6 +184,7 @@ class _Sender:
             async with session.post(self._plan.url + path, data=body, allow_redirects=False) as reply:
                 said = (await reply.content.read(300)).decode("utf-8", "replace")
         except (aiohttp.ClientError, TimeoutError) as error:
+            self._why = f"no answer from {self._plan.url}: {plain(str(error) or type(error).__name__)}"
             if tried >= 5 and isinstance(error, aiohttp.ClientConnectorError):
                 raise Refusal(f"cannot reach {self._plan.url}: {error}") from None
             return _pause_s(tried)
@@ -184,6 +194,8 @@ class _Sender:
             return None
         if reply.status in (429, 500, 502, 503, 504):
             given = reply.headers.get("Retry-After", "")
+            asked = f", Retry-After {plain(given, 40)} s" if given else ""
+            self._why = f"{self._plan.url} answered HTTP {reply.status}: {plain(said.strip())}{asked}"
             return float(given) if given.isdigit() else _pause_s(tried)
         raise Refusal(f"{self._plan.url} answered HTTP {reply.status}: {said.strip()}")
 
@@ -192,11 +204,17 @@ def _pause_s(tried: int) -> float:
     return min(0.2 * float(1 << min(tried, 10)), WAIT_MAX_S)
 
 
+class _Bar(NamedTuple):
+    """How far it is: `advance` is called with events that were acknowledged, `say` with what a person should know."""
+
+    advance: Callable[[int], None]
+    say: Callable[[str], None]
+
+
 @contextmanager
-def _progress_bar(plan: Plan, shown: bool) -> Iterator[Any]:
-    """Yields what is to be called with the number of events that were acknowledged."""
+def _progress_bar(plan: Plan, shown: bool) -> Iterator[_Bar]:
     if not shown:
-        yield lambda _: None
+        yield _Bar(lambda _: None, lambda words: print(words, file=sys.stderr, flush=True))
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -212,4 +230,4 @@ def _progress_bar(plan: Plan, shown: bool) -> Iterator[Any]:
             done = progress.tasks[0].completed
             progress.update(task, rate=f"{done / max(time.monotonic() - began, 0.001):,.0f} per s")
 
-        yield advance
+        yield _Bar(advance, lambda words: progress.console.print(words, markup=False, highlight=False))

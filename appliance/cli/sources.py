@@ -67,7 +67,15 @@ def _list(process: "Client", args: argparse.Namespace) -> int:
 
 def _rotate(process: "Client", args: argparse.Namespace) -> int:
     from appliance.cli import client, text
+    from appliance.cli.output import CommandError
 
+    found = process.get("/v1/config")
+    key = next((one for one in found["settings"] if one["key"] == f"sources.{args.name}.write_key"), None)
+    if key is not None and key["origin"] == "file":
+        raise CommandError(
+            f"the write key of {text.plain(args.name)} stands in {key['file']}:{key['line']}; nothing has changed",
+            "put the new key there, the old one into previous_write_key, and `sternpost reload`",
+        )
     question = f"Make a new write key for {text.plain(args.name)}, and refuse the present one from 24 h on?"
     if not client.confirmed(args, question):
         return 1

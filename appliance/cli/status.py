@@ -22,8 +22,9 @@ REFRESH_S = 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Columns of destinations: waiting events and the age of the oldest, people held back by a failed event,\n"
-        "events delivered and dead-lettered since the start, 95th percentile of the plug-in's calls.\n"
+        "Columns of destinations: waiting events, held ones included, and the age of the oldest; people held back by\n"
+        "a failed event; events delivered and dead-lettered since the start; 95th percentile of the plug-in's calls.\n"
+        "What to do about a destination that does not deliver stands below, after its name.\n"
         "Exit code 4 when no process runs."
     )
     parser.add_argument("--watch", "-w", action="store_true", help="refresh every second until Ctrl-C")
@@ -117,33 +118,41 @@ def _show_destinations(overview: dict[str, Any]) -> None:
     if not overview["destinations"]:
         print("No destination is configured: `sternpost destinations add` or [destinations.NAME] with a plugin.")
         return
-    rows = []
-    for one in overview["destinations"]:
-        waiting = one["lag_events"]
-        rows.append(
-            (
-                text.plain(one["name"]),
-                one["state"],
-                f"{waiting:,}",
-                text.age(one["oldest_undelivered_age_ms"]) if waiting or one["held_events"] else "-",
-                f"{one['held_people']:,}" if one["held_people"] else "-",
-                f"{one['delivered_total']:,}",
-                f"{one['aborted_total']:,}",
-                f"{one['latency_p95_ms']:.0f} ms",
-                text.plain(one["last_error"], 60) or "-",
-            )
-        )
-    header = ("DESTINATION", "STATE", "WAITING", "OLDEST", "HELD", "DELIVERED", "DEAD", "P95", "LAST ERROR")
+    rows = [_destination_row(one) for one in overview["destinations"]]
+    header = ("DESTINATION", "STATE", "WAITING", "OLDEST", "PEOPLE HELD", "DELIVERED", "DEAD", "P95", "LAST ERROR")
     if not output.colours():
         output.print_table(header, rows)
-        return
-    # Colour goes on after the columns are aligned, since escape codes have no width.
-    width = max(len(header[0]), *(len(row[0]) for row in rows)) + 2
-    lines = _captured(output.print_table, header, rows)
-    print(styled(lines[0], "bold"))
-    for line, row in zip(lines[1:], rows, strict=True):
-        coloured = styled(row[1], _STYLE_OF_STATE.get(row[1], "dim"))
-        print(line[:width] + coloured + line[width + len(row[1]) :])
+    else:
+        # Colour goes on after the columns are aligned, since escape codes have no width.
+        width = max(len(header[0]), *(len(row[0]) for row in rows)) + 2
+        lines = _captured(output.print_table, header, rows)
+        print(styled(lines[0], "bold"))
+        for line, row in zip(lines[1:], rows, strict=True):
+            coloured = styled(row[1], _STYLE_OF_STATE.get(row[1], "dim"))
+            print(line[:width] + coloured + line[width + len(row[1]) :])
+    up = text.age(overview["now_ms"] - overview["started_ms"])
+    kept = text.count(overview["dead_total"], "dead letter")
+    are = "is" if overview["dead_total"] == 1 else "are"
+    print(f"DELIVERED and DEAD count since the start, {up} ago; {kept} {are} kept now (`sternpost dead list`)")
+    for one in overview["destinations"]:
+        if one["next_step"]:
+            print(f"next, {text.plain(one['name'])}: {text.plain(one['next_step'], 500)}")
+
+
+def _destination_row(one: dict[str, Any]) -> tuple[str, ...]:
+    from appliance.cli import text
+
+    return (
+        text.plain(one["name"]),
+        one["state"],
+        f"{one['lag_events'] + one['held_events']:,}",
+        text.age(one["oldest_undelivered_age_ms"]) if one["oldest_undelivered_age_ms"] else "-",
+        f"{one['held_people']:,}" if one["held_people"] else "-",
+        f"{one['delivered_total']:,}",
+        f"{one['aborted_total']:,}",
+        f"{one['latency_p95_ms']:.0f} ms",
+        text.plain(one["last_error"], 60) or "-",
+    )
 
 
 def _captured(call: Any, *arguments: Any) -> list[str]:

@@ -18,9 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance.cli.locate import locate
     from appliance.cli.output import CommandError
     from tui.start import StartFault, run_console
 
+    if not args.url:
+        locate(args.data)  # A process that cannot be reached is told before a console is drawn.
     try:
         return run_console(args.url, args.data, args.token_file, read_only=args.read_only)
     except StartFault as fault:

@@ -48,12 +48,12 @@ class Actions:
     async def pause(self, who: Who, name: str) -> None:
         """Stop deliveries of a destination; its position is kept."""
         async with self._audited(who, "destination.pause", name):
-            await _named(name, self._parts.dispatcher.pause(name))
+            await self._named(name, self._parts.dispatcher.pause(name))
 
     async def resume(self, who: Who, name: str) -> None:
         """Let a destination go on from where it stood."""
         async with self._audited(who, "destination.resume", name):
-            await _named(name, self._parts.dispatcher.resume(name))
+            await self._named(name, self._parts.dispatcher.resume(name))
 
     async def drain(self, who: Who, name: str, expected: int | None) -> int:
         """Try everybody now who waits at a destination; returns how many people that is.
@@ -63,12 +63,12 @@ class Actions:
         """
         state = {one.name: one for one in await self._parts.blocking(self._parts.dispatcher.status)}.get(name)
         if state is None or name not in self._parts.host.configured():
-            raise unknown_destination(name)
+            raise await self._not_running(name)
         if state.state is DestinationState.PAUSED:
             raise ApiError(409, "refused", f"destination {name} is paused; nothing was tried", "resume it first")
         _check_expected(expected, state.held_events, "held events")
         async with self._audited(who, "destination.drain", name, state.held_events) as entry:
-            hastened: int = await _named(name, self._parts.dispatcher.drain(name))
+            hastened: int = await self._named(name, self._parts.dispatcher.drain(name))
             entry.detail = {"people": hastened}
             return hastened
 
@@ -96,7 +96,7 @@ class Actions:
     async def test(self, who: Who, name: str) -> Result:
         """Send one event of our own to a destination, outside of lanes and log."""
         async with self._audited(who, "destination.test", name) as entry:
-            result: Result = await _named(name, self._parts.dispatcher.test(name, self._test_event()))
+            result: Result = await self._named(name, self._parts.dispatcher.test(name, self._test_event()))
             entry.detail = {"result": result.kind, "reason": result.reason}
             return result
 
@@ -112,9 +112,12 @@ class Actions:
         heads = await self._parts.blocking(log.held_heads, name)
         held = sum(head.count for head in heads)
         _check_expected(expected, held, "held events")
+        if name in self._parts.host.configured():  # also one whose plug-in is broken: its events wait
+            words = f"destination {name} is configured; nothing was forgotten"
+            raise ApiError(409, "refused", words, f"take [destinations.{name}] out of the file and re-load first")
         async with self._audited(who, "destination.forget", name, held):
             try:
-                await _named(name, self._parts.dispatcher.forget(name))
+                await self._named(name, self._parts.dispatcher.forget(name))
             except ValueError as error:
                 raise ApiError(409, "refused", str(error)) from None
         return held
@@ -180,7 +183,7 @@ class Actions:
         async with self._audited(who, "replay.start", name) as entry:
             entry.detail = detail
             try:
-                started: str = await _named(name, self._parts.dispatcher.replay(name, from_ms, to_ms, criteria))
+                started: str = await self._named(name, self._parts.dispatcher.replay(name, from_ms, to_ms, criteria))
             except ValueError as error:
                 raise ApiError(409, "refused", str(error)) from None
             entry.detail = {**detail, "replay": started}
@@ -270,6 +273,27 @@ class Actions:
         finally:
             await self._write(entry)
 
+    async def _named(self, name: str, action: Any) -> Any:
+        """An action on a destination; one that does not run is told why not, one that does not exist answers 404."""
+        try:
+            return await action
+        except KeyError:
+            raise await self._not_running(name) from None
+        except SternpostError as error:
+            raise ApiError(409, "refused", str(error)) from None
+        except OSError as error:
+            words = f"it cannot be kept: {error.strerror or error}; nothing has changed"
+            raise ApiError(409, "refused", words, "make room in the data folder and repeat") from None
+
+    async def _not_running(self, name: str) -> ApiError:
+        if name in (broken := self._parts.host.broken()):
+            words = f"destination {name} does not run, and its events wait in the log: {broken[name]}"
+            return ApiError(409, "refused", words, "mend the plug-in, then `sternpost reload`")
+        if name in await self._parts.blocking(self._parts.log.destinations):
+            words = f"destination {name} is parked: it is not in the configuration, and its position is kept"
+            return ApiError(409, "refused", words, f"put [destinations.{name}] back into the file and re-load")
+        return unknown_destination(name)
+
     async def _write(self, entry: audit.Entry) -> None:
         """A trail that cannot be written (a full disk, say) must not keep an operator from acting."""
         try:
@@ -278,25 +302,13 @@ class Actions:
             _LOG.error("audit_entry_not_written", error=str(error), what=entry.what, target=entry.target)
 
 
-async def _named(name: str, action: Any) -> Any:
-    """An action on a destination; one that does not exist answers 404."""
-    try:
-        return await action
-    except KeyError:
-        raise unknown_destination(name) from None
-    except SternpostError as error:
-        raise ApiError(409, "refused", str(error)) from None
-    except OSError as error:
-        words = f"it cannot be kept: {error.strerror or error}; nothing has changed"
-        raise ApiError(409, "refused", words, "make room in the data folder and repeat") from None
-
-
 def _check_expected(expected: int | None, found: int, words: str) -> None:
+    """Args: words: what is counted, in the plural."""
+    there = f"there is 1 {words.removesuffix('s')}" if found == 1 else f"there are {found} {words}"
     if expected is None:
-        raise invalid(f"say how many {words} you expect: there are {found}", f'send "expect": {found}')
+        raise invalid(f"say how many {words} you expect: {there}", f'send "expect": {found}')
     if expected != found:
-        changed = f"there are {found} {words} now, not {expected}; nothing was done"
-        raise ApiError(409, "changed", changed, "look again, then repeat")
+        raise ApiError(409, "changed", f"{there} now, not {expected}; nothing was done", "look again, then repeat")
 
 
 def _purge(ids: list[int]) -> Callable[[Transaction], int]:

@@ -8,7 +8,7 @@ The write-ahead log is used as it is (`appliance.wal.log.Log`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from appliance.core.config import SourceConfig
 from appliance.core.errors import Fault
@@ -277,6 +277,14 @@ class Collector(Protocol):
         ...
 
 
+class Refused(NamedTuple):
+    """A re-load that was refused."""
+
+    when_ms: int
+    """Wall time."""
+    faults: Sequence[Fault]
+
+
 class Host(Protocol):
     """The process around; `app.py` itself."""
 
@@ -317,6 +325,14 @@ class Host(Protocol):
             ValueError: its key is not ours to change; the text says where it stands.
             ConfigError: the new one cannot be kept.
         """
+        ...
+
+    def broken(self) -> Mapping[str, str]:
+        """Configured destination that does not run -> what is wrong with its plug-in. Any thread."""
+        ...
+
+    def refused_reload(self) -> Refused | None:
+        """The last re-load, where it was refused; None after one that was not. Any thread."""
         ...
 
     def faults(self) -> Sequence[str]:

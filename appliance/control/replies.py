@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from appliance.control.audit import Entry
-from appliance.control.views import DeadView, DestinationView, HeldView, ReplayView, SourceView
+from appliance.control.destination_views import DestinationView
+from appliance.control.views import DeadView, HeldView, ReplayView, SourceView
 from appliance.deliver.outcome import Result
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -200,6 +201,13 @@ class HeldJobs(msgspec.Struct):
 
 class Replays(msgspec.Struct):
     replays: list[ReplayView]
+
+
+class ReplaySize(msgspec.Struct):
+    """What a replay of a range would be about."""
+
+    events_max: int
+    """At most so many events; gaps and other times at its ends count."""
 
 
 class ReplayStarted(msgspec.Struct):

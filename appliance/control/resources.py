@@ -8,13 +8,22 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from appliance.control import replies, views
+from appliance.control.destination_views import (
+    DestinationView,
+    Kept,
+    broken_view,
+    destination_view,
+    parked_view,
+    skip_view,
+)
 from appliance.control.health import Health, report, unready
 from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
-from appliance.control.ports import DestinationStatus
-from appliance.control.requests import HOLDER, json_reply, limit, sees_payloads
+from appliance.control.ports import DestinationStatus, Host
+from appliance.control.requests import HOLDER, json_reply, limit, sees_payloads, whole
 from appliance.control.settings_view import settings
 from appliance.core.event import event_name, unpack_event
 from appliance.core.metrics import CONTENT_TYPE
+from appliance.deliver.reviving import replay_range
 from appliance.wal.types import HeldHead, HeldJob, LogStats
 
 SKIPS_SHOWN_MAX = 20
@@ -39,7 +48,8 @@ class Resources:
 
     def _health(self, stats: LogStats, destinations: Sequence[DestinationStatus]) -> Health:
         failed = self._parts.log.failed
-        return report(str(failed) if failed else "", stats, destinations, self._parts.host.faults())
+        faults = [*_refusal_words(self._parts.host), *self._parts.host.faults()]
+        return report(str(failed) if failed else "", stats, destinations, faults)
 
     async def health(self, request: web.Request) -> web.Response:
         """200 while commits work; sick parts in its words."""
@@ -97,6 +107,7 @@ class Resources:
             collect_url=parts.host.collect_url,
             health=health.health,
             sick=health.sick,
+            refused_reload=_refused_reload(parts.host),
             sources=self._sources(),
             log=stats,
             dead_total=stats.dead.count,
@@ -142,27 +153,32 @@ class Resources:
             raise unknown_destination(name)
         host = self._parts.host
         config = await self._parts.blocking(settings, host.loaded(), host.plugins(), ("destinations", name))
-        values = {field: getattr(shown[name], field) for field in views.DestinationView.__struct_fields__}
+        values = {field: getattr(shown[name], field) for field in DestinationView.__struct_fields__}
         return json_reply(replies.DestinationDetail(**values, config=config))
 
-    def _destinations_now(self, payloads: bool) -> list[views.DestinationView]:
+    def _destinations_now(self, payloads: bool) -> list[DestinationView]:
         shown, skew_ms = self._destinations(list(self._parts.dispatcher.status()), payloads), self._parts.skew_ms()
         for view in shown:
             skips = self._parts.log.skips(view.name)[-SKIPS_SHOWN_MAX:]
-            view.skips = [views.skip_view(skip, skew_ms) for skip in skips]
+            view.skips = [skip_view(skip, skew_ms) for skip in skips]
         return shown
 
-    def _destinations(self, statuses: list[DestinationStatus], payloads: bool) -> list[views.DestinationView]:
+    def _destinations(self, statuses: list[DestinationStatus], payloads: bool) -> list[DestinationView]:
         log, configured, sources = self._parts.log, self._parts.host.configured(), list(self._parts.host.sources())
         replays = log.replays()
-        shown = [views.destination_view(one, sources, payloads) for one in statuses if one.name not in replays]
-        known = {view.name for view in shown} | set(configured)
-        parked = [
-            views.parked_view(name, progress.low, log.last_sequence, len(log.held_heads(name)), log.held_size(name)[0])
-            for name, progress in log.destinations().items()
-            if name not in known
-        ]
-        return shown + parked
+        shown = [destination_view(one, sources, payloads) for one in statuses if one.name not in replays]
+        known, positions, broken = {view.name for view in shown}, log.destinations(), self._parts.host.broken()
+        for name, plugin in configured.items():
+            if name in broken and name not in known and name in positions:
+                takes = self._parts.host.loaded().config.destinations[name].sources
+                kept = self._kept(name, positions[name].low)
+                shown.append(broken_view(name, plugin, sources if takes is None else takes, broken[name], kept))
+        parked = [name for name in positions if name not in known and name not in configured]
+        return shown + [parked_view(name, self._kept(name, positions[name].low)) for name in parked]
+
+    def _kept(self, name: str, low: int) -> Kept:
+        log = self._parts.log
+        return Kept(low, log.last_sequence, len(log.held_heads(name)), log.held_size(name)[0])
 
     async def held(self, request: web.Request) -> web.Response:
         """Who waits at one destination: the head of every held lane, the longest waiting first."""
@@ -196,8 +212,37 @@ class Resources:
         """Replays under way."""
         return json_reply(replies.Replays(await self._parts.blocking(self._replays)))
 
+    async def replay_size(self, request: web.Request) -> web.Response:
+        """How many events a replay of a range would go through at most; 409 where the log holds none of that time."""
+        from_ms, to_ms = (whole(request.query.get(name, ""), name) for name in ("from_ms", "to_ms"))
+        if from_ms >= to_ms:
+            raise invalid("a replay ends after it begins", "give --from before --to")
+        try:
+            first, until = await self._parts.blocking(replay_range, self._parts.log, from_ms, to_ms)
+        except ValueError as error:
+            raise ApiError(409, "refused", str(error)) from None
+        return json_reply(replies.ReplaySize(max(0, until - first + 1)))
+
     def _replays(self) -> list[views.ReplayView]:
         return [views.replay_view(name, cursor) for name, cursor in self._parts.log.replays().items()]
+
+
+def _refused_reload(host: Host) -> views.RefusedReload | None:
+    refused = host.refused_reload()
+    if refused is None:
+        return None
+    return views.RefusedReload(refused.when_ms, host.config_file, [str(fault) for fault in refused.faults])
+
+
+def _refusal_words(host: Host) -> list[str]:
+    """One sentence about a re-load that was refused: the first fault, how many more, what to do."""
+    refused = host.refused_reload()
+    if refused is None:
+        return []
+    more = len(refused.faults) - 1
+    others = f" (and {more} more: `sternpost check --config {host.config_file}`)" if more else ""
+    words = f"configuration: the last re-load was refused, and the running configuration stays: {refused.faults[0]}"
+    return [f"{words}{others}; mend the file, then `sternpost reload`"]
 
 
 def _place(head: HeldHead) -> tuple[int, int, int]:

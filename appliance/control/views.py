@@ -5,14 +5,14 @@ Times ending in `_ms` are wall time (milliseconds since 1970) unless they are ca
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from appliance.control.ports import DestinationStatus, SourceStatus
+from appliance.control.destination_views import DestinationView, wall_ms
+from appliance.control.ports import SourceStatus
 from appliance.core.event import Event, Record, event_name, unpack_event
-from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor, Skip
+from appliance.wal.types import DeadLetter, HeldHead, HeldJob, LogStats, ReplayCursor
 
 NOTHING = msgspec.Raw(b"null")
 """In place of a payload that may not be seen."""
@@ -37,65 +37,6 @@ class SourceView(msgspec.Struct, kw_only=True):
     refused_total: int
     repaired_total: int
     last_received_ms: int
-
-
-class ErrorView(msgspec.Struct, kw_only=True):
-    """Errors of a destination with the same words."""
-
-    reason: str
-    count: int
-    last_ms: int
-    sample: str
-
-
-class DestinationView(msgspec.Struct, kw_only=True):
-    """A destination; counts are since the start of the process."""
-
-    name: str
-    kind: str = "destination"
-    plugin: str
-    sources: list[str]
-    """Names of the sources delivered there."""
-    state: str
-    """running, degraded, open, misconfigured, paused, stopped; parked when it is not configured any more."""
-    enabled: bool
-    sequence_low: int
-    lag_events: int
-    oldest_undelivered_age_ms: int
-    held_people: int
-    held_events: int
-    in_flight: int
-    delivered_total: int
-    failed_total: int
-    aborted_total: int
-    filtered_total: int
-    latency_p50_ms: float
-    latency_p95_ms: float
-    last_error: str
-    last_error_sample: str
-    breaker: dict[str, Any]
-    errors: list[ErrorView]
-    """By kind, the latest first."""
-    hung: int
-    """Calls of the plug-in that did not end in time and cannot be stopped."""
-    delivered_per_s: float
-    """Events, over the last 10 s."""
-    failed_5m: int
-    """Events not delivered, each attempt, over the last five minutes."""
-    last_error_ms: int
-    """0: there was none."""
-    skips: list["SkipView"] = []
-    """Ranges of the log that it did not deliver and never will by itself, the newest last; not in the overview."""
-
-
-class SkipView(msgspec.Struct):
-    """A range of the log that a destination skipped."""
-
-    first_sequence: int
-    last_sequence: int
-    skipped_ms: int
-    """Wall time."""
-    reason: str
 
 
 class HeldView(msgspec.Struct, kw_only=True):
@@ -158,6 +99,16 @@ class DeadDetail(DeadView, kw_only=True):
     """As the client sent it; null without the right to see payloads."""
 
 
+class RefusedReload(msgspec.Struct, frozen=True):
+    """A re-load that was refused: what runs is not what stands in the file."""
+
+    when_ms: int
+    """Wall time."""
+    file: str
+    faults: list[str]
+    """FILE:LINE: KEY: what is wrong, each; all of them."""
+
+
 class Overview(msgspec.Struct, kw_only=True):
     """Is data coming in, is it safe, is it leaving, what is ill."""
 
@@ -175,6 +126,8 @@ class Overview(msgspec.Struct, kw_only=True):
     health: str
     """well, degraded or failed."""
     sick: list[str]
+    refused_reload: RefusedReload | None
+    """The last re-load, where it was refused; null after one that was not."""
     sources: list[SourceView]
     log: LogStats
     dead_total: int
@@ -200,64 +153,6 @@ def source_view(status: SourceStatus) -> SourceView:
     return SourceView(state=state, **{name: getattr(status, name) for name in names})
 
 
-def destination_view(status: DestinationStatus, sources: Sequence[str], payloads: bool) -> DestinationView:
-    """A destination's figures.
-
-    Args:
-        sources: all there are, for a destination that takes from all.
-        payloads: whether samples may be seen.
-    """
-    renamed = {"oldest_undelivered_age_ms": "oldest_undelivered_ms"}
-    names = set(DestinationView.__struct_fields__) - {"kind", "skips"}
-    values = {name: getattr(status, renamed.get(name, name)) for name in names}
-    errors = [
-        ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample if payloads else "")
-        for reason, kind in reversed(list(status.errors.items()))
-    ]
-    values |= {"state": str(status.state), "breaker": dict(status.breaker), "errors": errors}
-    values["sources"] = list(sources if status.sources is None else status.sources)
-    if not payloads:
-        values["last_error_sample"] = ""
-    return DestinationView(**values)
-
-
-def parked_view(name: str, low: int, last: int, held_people: int, held_events: int) -> DestinationView:
-    """A destination that the log knows and the configuration does not."""
-    return DestinationView(
-        name=name,
-        plugin="",
-        sources=[],
-        state="parked",
-        enabled=False,
-        sequence_low=low,
-        lag_events=max(0, last - low),
-        oldest_undelivered_age_ms=0,
-        held_people=held_people,
-        held_events=held_events,
-        in_flight=0,
-        delivered_total=0,
-        failed_total=0,
-        aborted_total=0,
-        filtered_total=0,
-        latency_p50_ms=0.0,
-        latency_p95_ms=0.0,
-        last_error="",
-        last_error_sample="",
-        breaker={},
-        errors=[],
-        hung=0,
-        delivered_per_s=0.0,
-        failed_5m=0,
-        last_error_ms=0,
-    )
-
-
-def skip_view(skip: Skip, skew_ms: int) -> SkipView:
-    """A skipped range; `skew_ms` is wall time minus log time."""
-    reason = skip.reason or "its backlog was full"
-    return SkipView(skip.first_sequence, skip.last_sequence, _wall(skip.skipped_ms, skew_ms), reason)
-
-
 def held_view(head: HeldHead, skew_ms: int) -> HeldView:
     """A held lane; `skew_ms` is wall time minus log time."""
     return HeldView(
@@ -265,8 +160,8 @@ def held_view(head: HeldHead, skew_ms: int) -> HeldView:
         sequence=head.sequence,
         part=head.part,
         attempts=head.attempts,
-        next_try_ms=_wall(head.next_try_ms, skew_ms),
-        first_failed_ms=_wall(head.first_failed_ms, skew_ms),
+        next_try_ms=wall_ms(head.next_try_ms, skew_ms),
+        first_failed_ms=wall_ms(head.first_failed_ms, skew_ms),
         error=head.error,
         events=head.count,
         bytes=head.bytes,
@@ -298,7 +193,7 @@ def dead_detail(letter: DeadLetter, skew_ms: int, payloads: bool) -> DeadDetail:
     raw = original.raw if original else b""
     return DeadDetail(
         **_dead_fields(letter),
-        first_failed_ms=_wall(letter.first_failed_ms, skew_ms),
+        first_failed_ms=wall_ms(letter.first_failed_ms, skew_ms),
         sample=letter.sample if payloads else "",
         payload=raw_json(event.json if event else raw) if payloads else NOTHING,
         original=raw_json(raw) if payloads else NOTHING,
@@ -387,10 +282,6 @@ def _dead_fields(letter: DeadLetter) -> dict[str, Any]:
         "anonymous_id": of.anonymous_id if of else "",
         "received_ms": of.received_ms if of else 0,
     }
-
-
-def _wall(log_ms: int, skew_ms: int) -> int:
-    return log_ms + skew_ms if log_ms else 0
 
 
 def _unraw(value: Any) -> Any:

@@ -89,8 +89,8 @@ def examine(path: Path) -> tuple[Loaded, list[Fault]]:
     """Read a file for those who go on looking for faults: what is sound in it, and what is not.
 
     Returns:
-        With no fault the whole configuration; else one with the sound destinations and the plug-in folders, the rest
-        as shipped, and the faults in the order of the file.
+        With no fault the whole configuration; else one with the plug-in folders and with every destination that names
+        a plug-in, so that this can look at its own keys, the rest as shipped; and the faults in the order of the file.
 
     Raises:
         ConfigError: nothing in it can be looked at: no such file, no TOML.
@@ -215,6 +215,8 @@ def _destinations(tables: Any, faults: Faults) -> dict[str, DestinationConfig]:
         struct = convert_struct(table, DestinationConfig, path, faults)
         if struct is not BAD:
             converted[name] = msgspec.structs.replace(struct, options=options)
+        elif isinstance(table, dict) and isinstance(table.get("plugin"), str):
+            converted[name] = DestinationConfig(plugin=table["plugin"], options=options)
     return converted
 
 

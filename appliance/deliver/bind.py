@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from appliance.core.errors import ConfigError, Fault, PluginFault
-from appliance.core.settings import Loaded
+from appliance.core.settings import Loaded, examine
 from appliance.core.tables import did_you_mean
 from appliance.deliver.dispatcher import Bound
 from appliance.deliver.plugins import (
@@ -54,8 +54,8 @@ class Shelf:
         return known[1]
 
 
-def bind(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], list[str]]:
-    """Every destination with its plug-in, and in words those whose plug-in file is broken: they wait, the others run.
+def bind(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], dict[str, str]]:
+    """Every destination with its plug-in, and why those cannot run whose plug-in is broken: they wait, the others run.
 
     Args:
         base: folder that relative paths in options start from.
@@ -63,8 +63,37 @@ def bind(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], li
     Raises:
         ConfigError: a plug-in is not there, or options do not suit it; every fault is listed.
     """
+    bound, broken, faults = _tried(shelf, loaded, base)
+    if faults:
+        raise ConfigError(sorted(faults, key=lambda fault: fault.line))
+    return bound, broken
+
+
+def everything_wrong(path: Path, shelf: Shelf, base: Path | None = None) -> tuple[list[Fault], list[Fault]]:
+    """What is wrong with a file, all at once, though the core and the plug-ins look at different keys of it.
+
+    Args:
+        base: folder that relative paths in options start from; default: the file's.
+
+    Returns:
+        Why the file would be refused, in its order; and the plug-ins in it that are broken, which refuses no file.
+
+    Raises:
+        ConfigError: nothing in it can be looked at: no such file, no TOML.
+    """
+    loaded, faults = examine(path)
+    shelf.look(loaded.config.plugins.folders)
+    _, broken, more = _tried(shelf, loaded, path.parent if base is None else base)
+    said = {(fault.line, fault.key) for fault in faults}
+    faults += [fault for fault in more if (fault.line, fault.key) not in said]
+    unusable = [loaded.fault(("destinations", name, "plugin"), words) for name, words in broken.items()]
+    return sorted(faults, key=lambda fault: fault.line), unusable
+
+
+def _tried(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], dict[str, str], list[Fault]]:
+    """What can run, what has a broken plug-in, and what is wrong with keys."""
     bound: dict[str, Bound] = {}
-    broken: list[str] = []
+    broken: dict[str, str] = {}
     faults: list[Fault] = []
     for name, destination in loaded.config.destinations.items():
         path = ("destinations", name)
@@ -83,10 +112,8 @@ def bind(shelf: Shelf, loaded: Loaded, base: Path) -> tuple[dict[str, Bound], li
                 effective_limits(plugin, options, destination)
                 bound[name] = Bound(destination, plugin, options)
         except (PluginFault, OSError) as error:
-            broken.append(f"destination {name}: {error}; its events are kept in the log")
-    if faults:
-        raise ConfigError(sorted(faults, key=lambda fault: fault.line))
-    return bound, broken
+            broken[name] = str(error)
+    return bound, broken, faults
 
 
 def known_options_faults(plugins: Mapping[str, Plugin], loaded: Loaded, base: Path) -> list[Fault]:

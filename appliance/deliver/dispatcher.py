@@ -24,6 +24,7 @@ from appliance.deliver.instance import Instance
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
 from appliance.deliver.ports import Pipeline
+from appliance.deliver.replay_names import ReplayNames
 from appliance.deliver.reviving import new_replay
 from appliance.deliver.shares import Shares, shares_of
 from appliance.deliver.watchdog import Watchdog
@@ -53,12 +54,14 @@ class Dispatcher:
     """Public methods may be called from any thread; the `async` ones are awaited on another loop than the delivery's.
 
     Args:
-        paused_file: JSON list of the destinations that an operator paused; survives a restart.
+        paused_file: JSON list of the destinations that an operator paused; survives a restart. Beside it
+            replays.json holds the last number of a replay of each destination.
     """
 
     def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
         self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
         self._paused = Pauses(paused_file)
+        self._replay_names = ReplayNames(paused_file.with_name("replays.json"))
         self._workers: dict[str, Worker] = {}
         self._bound: dict[str, Bound] = {}
         self._taps: set[Delivered] = set()
@@ -122,7 +125,8 @@ class Dispatcher:
         changes = []
         for name in [name for name in self._bound if name not in bound]:
             await self._remove(name)
-            changes.append(f"destination {name} removed; it keeps its position until `sternpost destinations forget`")
+            parked = "removed; it keeps its position until `sternpost destinations forget`"
+            changes.append(f"destination {name} {'stopped' if name in config.destinations else parked}")
         old, self._bound = self._bound, bound
         await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
         self._log.set_active(config.destinations)
@@ -338,7 +342,8 @@ class Dispatcher:
     async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        key, cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
+        cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
+        key = await asyncio.to_thread(self._replay_names.take, name, self._log.replays())
         await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
         await self._start_replay(key, cursor)
         return key

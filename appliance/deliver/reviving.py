@@ -15,12 +15,8 @@ LOOK_BYTES = 1 << 20
 _RECORD = msgspec.msgpack.Decoder(Record)
 
 
-def new_replay(
-    log: Log, destination: str, from_ms: int, to_ms: int, criteria: Mapping[str, str], now_ms: int
-) -> tuple[str, ReplayCursor]:
-    """A replay of what was received in [from_ms, to_ms): its name, which is free, and its cursor at the beginning.
-
-    The cursor spans every block that may hold such an event; which ones are of that time, the criteria tell exactly.
+def replay_range(log: Log, from_ms: int, to_ms: int) -> tuple[int, int]:
+    """First and last sequence of the blocks that may hold what was received in [from_ms, to_ms).
 
     Raises:
         ValueError: the log holds nothing of that time.
@@ -33,9 +29,21 @@ def new_replay(
     times = (record.received_ms for block in seen for record in block.records)
     if until < first or (whole and not any(from_ms <= received_ms < to_ms for received_ms in times)):
         raise ValueError("the log holds no event of that time; `sternpost wal stats` shows what it still has")
-    taken = {int(key.rpartition("#")[2]) for key in log.replays() if key.startswith(f"{destination}#")}
-    name = f"{destination}#{next(number for number in range(1, 1 << 30) if number not in taken)}"
-    cursor = ReplayCursor(
+    return first, until
+
+
+def new_replay(
+    log: Log, destination: str, from_ms: int, to_ms: int, criteria: Mapping[str, str], now_ms: int
+) -> ReplayCursor:
+    """The cursor of a replay of what was received in [from_ms, to_ms), at its beginning.
+
+    It spans every block that may hold such an event; which ones are of that time, the criteria tell exactly.
+
+    Raises:
+        ValueError: the log holds nothing of that time.
+    """
+    first, until = replay_range(log, from_ms, to_ms)
+    return ReplayCursor(
         destination=destination,
         low=first - 1,
         until=until,
@@ -43,7 +51,6 @@ def new_replay(
         started_ms=now_ms,
         progress=Progress(low=first - 1, read=first - 1),
     )
-    return name, cursor
 
 
 def _blocks_after(log: Log, after: int, bytes_max: int) -> list[Block]:

@@ -107,12 +107,12 @@ def test_a_replay_is_waited_for_with_a_bar(crm: tuple[Appliance, Sink]) -> None:
     post(appliance, range(300), user="u")
     sink.wait_accepted({f"m{n}" for n in range(300)})
     sink.set_plan(Plan(delay_s=0.01))
-    terminal = Terminal(appliance, "replay", "--destination", "crm", "--from", "1h", "--wait")
+    terminal = Terminal(appliance, "replay", "--destination", "crm", "--from", "1h", "--wait", "--yes")
     terminal.wait("/300")
     assert terminal.end() == 0
     assert "━" in terminal.seen and "has ended" in terminal.seen
     assert len(sink.accepted()) == 600, "it ended before all was sent"
-    ended = appliance.sternpost("replay", "--destination", "crm", "--from", "1h", "--wait", "--json")
+    ended = appliance.sternpost("replay", "--destination", "crm", "--from", "1h", "--wait", "--yes", "--json")
     assert ended.returncode == 0 and json.loads(ended.stdout)["ended"] is True and ended.stderr == ""
     assert len(sink.accepted()) == 900
 
@@ -126,7 +126,7 @@ def test_deleting_many_dead_letters_draws_a_bar(make_appliance: MakeAppliance, m
         post(appliance, range(start, start + 500), user="u{}")
     until(lambda: appliance.admin("/v1/dead/count?query=age:%3E0s")["count"] == many, 90)
     terminal = Terminal(appliance, "dead", "purge", "dest:crm")
-    terminal.wait(f"Delete for good {many:,} dead letters")
+    terminal.wait(f"Delete {many:,} dead letters for good, of {many:,} people")
     terminal.type("yes\n")
     assert terminal.end(60) == 0
     assert f"/{many}" in terminal.seen and f"{many:,} dead letters deleted" in terminal.seen

@@ -134,11 +134,18 @@ def test_dead_letters_from_the_shell(make_appliance: MakeAppliance, make_sink: M
     )
 
     unsure = appliance.sternpost("dead", "purge", "code:400")
-    assert unsure.returncode == 2 and "2 dead letters of 2 people" in unsure.stderr and "--yes" in unsure.stderr
+    assert (
+        unsure.returncode == 2
+        and "Delete 2 dead letters for good, of 2 people at 1 destination; the oldest was" in unsure.stderr
+        and "--yes" in unsure.stderr
+    )
     assert appliance.sternpost("dead", "purge", "--yes").returncode == 2
     assert appliance.sternpost("dead", "purge", "colour:red", "--yes").returncode == 2
     stale = appliance.sternpost("dead", "purge", "code:400", "--yes", "--expect", "1")
-    assert stale.returncode == 1 and "there are 2 dead letters now, not 1; nothing was done" in stale.stderr
+    assert (
+        stale.returncode == 1 and "2 dead letters match now, not 1 as --expect says; nothing was done" in stale.stderr
+    )
+    assert "--expect 2" in stale.stderr
     assert len(appliance.json("dead", "list")["dead"]) == 3
 
     sink.set_plan(Plan())
@@ -229,7 +236,9 @@ def test_a_replay_from_the_shell(make_appliance: MakeAppliance, make_sink: MakeS
     post(appliance, *(track(number, user=f"u{number % 2}", event="A" if number < 4 else "B") for number in range(1, 7)))
     sink.wait_accepted({f"m{number}" for number in range(1, 7)})
     seen = len(sink.arrivals())
-    started = appliance.sternpost("replay", "--destination", "crm", "--from", "2h ago", "--event", "A", "--user", "u1")
+    started = appliance.sternpost(
+        "replay", "--destination", "crm", "--from", "2h ago", "--event", "A", "--user", "u1", "--yes"
+    )
     assert started.returncode == 0 and "has started" in started.stdout, started.stderr
     sink.wait(lambda arrivals: len(arrivals) == seen + 2)
     assert [one.message_id for one in sink.arrivals()[seen:]] == ["m1", "m3"]
@@ -238,7 +247,7 @@ def test_a_replay_from_the_shell(make_appliance: MakeAppliance, make_sink: MakeS
         (["--from", "1h", "--to", "2h"], 2),
         (["--from", "2d", "--to", "1d"], 1),
     ):
-        assert appliance.sternpost("replay", "--destination", "crm", *arguments).returncode == code, arguments
+        assert appliance.sternpost("replay", "--destination", "crm", "--yes", *arguments).returncode == code, arguments
 
 
 def test_the_tail_shows_what_comes_and_goes(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:

@@ -80,7 +80,7 @@ def test_purge_asks_with_the_count_and_does_what_is_said(make_appliance: MakeApp
         assert time.monotonic() < deadline
     for answer, code, left in (("n\n", 1, 3), ("\n", 1, 3), ("yes\n", 0, 0)):
         terminal = Terminal(appliance, "dead", "purge", "code:400")
-        terminal.wait("Delete for good 3 dead letters of 3 people at 1 destination")
+        terminal.wait("Delete 3 dead letters for good, of 3 people at 1 destination; the oldest was given up ")
         terminal.type(answer)
         assert terminal.end() == code, terminal.seen
         assert ("nothing was done" in terminal.seen) is (code == 1)

@@ -134,4 +134,5 @@ def test_a_taken_admin_port_is_named_and_the_rest_runs(make_appliance: MakeAppli
     status, body = get(f"{second.url}/health")
     assert status == 200 and "admin API" in body and f"pid {first.pid}" in body, body
     done = second.sternpost("status")
-    assert done.returncode == 4 and "control.json" in done.stderr
+    assert done.returncode == 4 and f"process {second.pid} runs on" in done.stderr, done.stderr
+    assert "its admin API does not listen" in done.stderr and f"kill -HUP {second.pid}" in done.stderr

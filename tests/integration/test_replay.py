@@ -28,7 +28,7 @@ def done(appliance: Appliance, *arguments: str) -> str:
 
 
 def replay(appliance: Appliance) -> None:
-    done(appliance, "replay", "--destination", "hook", "--from", "1h")
+    done(appliance, "replay", "--destination", "hook", "--from", "1h", "--yes")
 
 
 def replays(appliance: Appliance) -> list[dict[str, Any]]:

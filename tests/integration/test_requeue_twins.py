@@ -19,7 +19,7 @@ def test_two_letters_of_one_event_are_requeued_once_and_leave_nothing_behind(
     with Wire(appliance.port, WRITE_KEY) as wire:
         assert wire.post("/v1/track", {"userId": "u", "event": "Bad", "properties": {"n": 1}}).status == 200
     letters_reach(appliance, 1)
-    replayed = appliance.sternpost("replay", "--destination", "hook", "--from", "1h", "--to", "now")
+    replayed = appliance.sternpost("replay", "--destination", "hook", "--from", "1h", "--to", "now", "--yes")
     assert replayed.returncode == 0, replayed.stderr
     letters_reach(appliance, 2)
     sink.set_plan(Plan())

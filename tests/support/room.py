@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from appliance.control.api import Control
+from appliance.control.ports import Refused
 from appliance.core import settings, write_keys
 from appliance.core.clock import SystemClock
 from appliance.core.config import SourceConfig
@@ -62,6 +63,8 @@ class Room:
         self.version, self.collect_url = "0.0.test", "http://127.0.0.1:9"
         self.reloads: list[str] | Exception = []
         self.problems: list[str] = []
+        self.unusable: dict[str, str] = {}
+        self.refused: Refused | None = None
         self.paused: set[str] = set()
         self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
@@ -106,6 +109,12 @@ class Room:
 
     def faults(self) -> Sequence[str]:
         return self.problems
+
+    def broken(self) -> Mapping[str, str]:
+        return self.unusable
+
+    def refused_reload(self) -> Refused | None:
+        return self.refused
 
     async def reload(self) -> Sequence[str]:
         if isinstance(self.reloads, Exception):

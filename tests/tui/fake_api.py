@@ -96,6 +96,7 @@ class FakeApi:
         self.acted: list[Acted] = []
         self.asked: list[str] = []
         self.role, self.payloads = "admin", True
+        self.refused_reload: dict[str, Any] | None = None
         self.fault = 0
         self.changed_to = 0
         """Where not 0: the next action answers 409, and so many dead letters there are from then on."""
@@ -201,6 +202,7 @@ class FakeApi:
             "collect_url": "http://127.0.0.1:8080", "health": "degraded", "sick": ["crm: open, HTTP 503"],
             "sources": self.sources, "log": log, "destinations": self.destinations, "replays": self.replays,
             "appliance": "edge-7", "dead_total": len(self.letters), "refused_total": 44, "role": self.role,
+            "refused_reload": self.refused_reload,
         }  # fmt: skip
 
     def held(self) -> dict[str, Any]:
@@ -322,7 +324,7 @@ class FakeApi:
             for one in reversed(self.tail):
                 more = {"destination": "crm", "state": "failed", "reason": "HTTP 503", "attempts": 2, "took_ms": 12.5,
                         "sample": SAMPLE} if point == "delivered" else {}  # fmt: skip
-                await reply.write(f"event: {point}\ndata: {json.dumps({**one, **more})}\n\n".encode())
+                await reply.write(f"event: {point}\ndata: {json.dumps({**more, **one})}\n\n".encode())
             await reply.write(b'event: sampled\ndata: {"one_in": 4, "events_left_out": 900}\n\n')
             while True:
                 await asyncio.sleep(0.05)

@@ -7,7 +7,7 @@ import pytest
 from textual.events import AppBlur, AppFocus
 
 from tests.tui.conftest import Started
-from tests.tui.fake_api import HOSTILE, FakeApi
+from tests.tui.fake_api import HOSTILE, NOW_MS, FakeApi, destination
 from tui.screens.help import Help
 from tui.themes import DARK, LIGHT, PLAIN
 from tui.widgets import Line, PageName
@@ -49,11 +49,48 @@ async def test_an_appliance_that_goes_away_is_looked_for_with_backoff(start: Sta
         assert not desk.app.screen.has_class("-stale")
 
 
-async def test_a_wrong_token_says_so(start: Start, api: FakeApi) -> None:
+async def test_a_wrong_token_says_so_and_that_nothing_is_known(start: Start, api: FakeApi) -> None:
     async with start(token="another") as desk:
-        await desk.sees("○ connecting")
-        await desk.sees("the token is not accepted")
-        await desk.sees("the token is wrong look again")
+        await desk.sees("✗ token refused  the token is wrong; next try in")
+        await desk.sees("the token is refused: q leaves; start again with the one in admin.token")
+        await desk.press("down", "s")
+        assert "nothing is ill" not in desk.screen() and "connecting" not in desk.screen()
+
+
+@pytest.mark.parametrize(
+    ("role", "read_only", "said"),
+    [
+        ("viewer", False, "pause needs the role operator;"),
+        ("viewer", True, "pause: this console was started"),
+    ],
+)
+async def test_a_key_that_is_not_allowed_says_why(
+    start: Start, api: FakeApi, role: str, read_only: bool, said: str
+) -> None:
+    api.role = role
+    async with start(size=(140, 45), read_only=read_only, keymap={"pause": "u"}) as desk:
+        await desk.sees("● live")
+        await desk.press("u")
+        await desk.sees(said)
+        assert not api.acted
+
+
+async def test_a_refused_reload_is_told_on_overview_and_config(start: Start, api: FakeApi) -> None:
+    fault = f"/etc/sternpost/sternpost.toml:12: destinations.crm.url: no text {HOSTILE}"
+    api.refused_reload = {"when_ms": NOW_MS - 120_000, "file": "/etc/sternpost.toml", "faults": [fault, "another"]}
+    api.destinations = [destination("crm")]
+    words = "re-load refused 2 min ago, the running configuration stays: /etc/sternpost/sternpost.toml:12"
+    async with start(size=(140, 45)) as desk:
+        await desk.sees(words)
+        await desk.go("7", words)
+        assert "\x1b[31m" not in desk.screen()
+
+
+async def test_a_destination_that_does_not_run_says_what_to_do(start: Start, api: FakeApi) -> None:
+    api.destinations = [destination("own", state="stopped", next_step="mend the plug-in mine", last_error="line 2")]
+    async with start() as desk:
+        await desk.sees("■ stopped")
+        await desk.go("3", "mend the plug-in mine")
 
 
 async def test_nothing_is_asked_without_focus(start: Start, api: FakeApi) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.conftest import Started
-from tests.tui.fake_api import HOSTILE, FakeApi, destination
+from tests.tui.fake_api import HOSTILE, FakeApi, destination, event, setting
 from tui.screens.confirm import Confirm
 from tui.screens.edit import Edit
 from tui.screens.overview import OverviewPage
@@ -67,6 +67,18 @@ async def test_overview_pauses_sources_and_rotates_keys(start: Start, api: FakeA
         await desk.until(lambda: len(api.acted) == 2)
         assert api.acted[1].path == "/v1/sources/web/rotate-key"
         await desk.sees("wk_new")
+
+
+async def test_a_write_key_of_the_file_is_not_ours_to_rotate(
+    start: Start, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = setting("sources.web.write_key", "***", line=31)
+    monkeypatch.setattr(api, "settings", lambda: [key])
+    async with start(size=(140, 45)) as desk:
+        await desk.sees("▲ open")
+        await desk.press("s", "K")
+        await desk.sees("/etc/sternpost/sternpost.toml, line 31")
+        assert not isinstance(desk.app.screen, Confirm) and not api.acted
 
 
 async def test_overview_filters(start: Start, api: FakeApi) -> None:
@@ -140,6 +152,14 @@ async def test_tail_follows_freezes_and_filters(start: Start, api: FakeApi) -> N
         await desk.until(lambda: api.tail_open == 0, "a tail that nobody sees ends")
 
 
+async def test_a_delivered_success_says_why_there_is_no_sample(start: Start, api: FakeApi) -> None:
+    api.tail = [event(1, state="succeeded", destination="crm", attempts=1, took_ms=3.0, reason="", sample="")]
+    async with start(size=(140, 45)) as desk:
+        await desk.go("2", "following")
+        await desk.press("o", "o")
+        await desk.sees("samples are kept of")
+
+
 async def test_tail_tells_the_way_of_an_event(start: Start, api: FakeApi) -> None:
     async with start() as desk:
         await desk.go("2", "u5")
@@ -168,7 +188,8 @@ async def test_destinations_show_health_queue_errors_and_config(start: Start, ap
         await desk.press("v")
         await desk.sees("HTTP/1.1 503")
         await desk.press("v")
-        await desk.sees("destinations.crm.token")
+        await desk.until(lambda: " url " in desk.screen() and " token " in desk.screen())
+        assert "destinations.crm" not in desk.screen(), "what all keys begin with is left out"
         assert "***" in desk.screen()
         await desk.press("p")
         await desk.until(lambda: api.acted)
@@ -405,6 +426,14 @@ async def test_config_is_searched_and_reloaded_after_a_look_at_the_difference(st
         await desk.until(lambda: api.acted)
         assert api.acted[0].path == "/v1/reload"
         await desk.sees("re-loaded: crm: url")
+
+
+async def test_a_long_key_keeps_its_end(start: Start, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"destinations.a-rather-long-name-of-a-warehouse.{end}" for end in ("retry.delay_min", "retry.delay_max")]
+    monkeypatch.setattr(api, "settings", lambda: [setting(key, 1) for key in keys])
+    async with start(size=(80, 24)) as desk:
+        await desk.go("7", "warehouse.retry.delay_min")
+        await desk.sees("warehouse.retry.delay_max")
 
 
 async def test_a_file_with_faults_is_not_offered(start: Start, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.house.files import ROOT
-from tui.start import StartFault, Where, find, token_of
+from tests.tui.fake_api import TOKEN, FakeApi
+from tui.client import Client
+from tui.start import StartFault, Where, check_token, find, token_from, token_of
 
 
 def running(folder: Path, url: str = "http://127.0.0.1:8081", certificate: str = "") -> Path:
@@ -67,3 +69,23 @@ def test_without_an_appliance_the_command_says_what_to_do(tmp_path: Path, comman
     )  # fmt: skip
     assert done.returncode == 4
     assert "no process is running" in done.stderr and "sternpost run" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("token", "variable", "said"),
+    [(TOKEN, "", ""), ("another", "", "refuses the token from the data folder"), ("another", "x", "STERNPOST_TOKEN")],
+)
+async def test_a_refused_token_is_told_before_a_console_is_drawn(token: str, variable: str, said: str) -> None:
+    origin = token_from(None, {"STERNPOST_TOKEN": variable})
+    async with FakeApi().running() as url:
+        if not said:
+            await check_token(Client(url, token), origin)
+            return
+        with pytest.raises(StartFault, match=said) as fault:
+            await check_token(Client(url, token), origin)
+    assert fault.value.code == 1 and "--token-file" in fault.value.next_step
+
+
+async def test_an_appliance_that_does_not_answer_is_the_consoles_to_look_for() -> None:
+    client = Client("http://127.0.0.1:9", "token")
+    await check_token(client, "")

@@ -8,12 +8,12 @@ from textual.widgets import DataTable
 from tui import text, wire
 from tui.client import ApiError, Unreachable
 from tui.screens.diff import ShowDiff
-from tui.screens.page import Page, bindings_of
+from tui.screens.page import Page, bindings_of, refusal_words
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
 COLUMNS = (
-    Column("key", "Key", 24, grow=2),
-    Column("value", "Value", 18, grow=3),
+    Column("key", "Key", 32, grow=1, keep_end=True),
+    Column("value", "Value", 12, grow=2),
     Column("origin", "From", 9),
     Column("line", "Line", 6, right=True),
     Column("restart", "Takes effect", 14, from_width=100),
@@ -70,6 +70,8 @@ class ConfigPage(Page):
         line.append(f"  {len(found):,} of {text.counted(len(self._settings.settings), 'key')}", self.palette.muted)
         if self.filter_text:
             line.append(f"  filter: {text.inert(self.filter_text, 60)}", self.palette.accent)
+        if (refused := self.desk.overview.refused_reload) is not None:
+            line = Text(f" {refusal_words(refused, self.desk.now_ms())}", self.palette.error, no_wrap=True)
         self.query_one("#what", Line).put(line)
         self._show_doc()
 
@@ -124,11 +126,12 @@ class ConfigPage(Page):
             done = await client.act("/v1/reload", wire.Done, {})
         except (ApiError, Unreachable) as error:
             self.desk.say_error(error)
+            self.desk.overview_changed()
             return
         changes = "; ".join(done.changes) or "nothing changed"
         self.desk.say(f"re-loaded: {changes}")
         self.acted()
-        self.desk.refresh_soon()
+        self.desk.overview_changed()
 
     def copied(self) -> str:
         current = self.table().current

@@ -20,7 +20,7 @@ ERROR_COLUMNS = (
     Column("reason", "Reason", 20, grow=1),
 )
 CONFIG_COLUMNS = (
-    Column("key", "Key", 16, grow=1),
+    Column("key", "Key", 16, grow=1, keep_end=True),
     Column("value", "Value", 16, grow=2),
     Column("origin", "From", 9),
 )
@@ -39,6 +39,8 @@ def health_text(one: wire.Destination, palette: Palette, now_ms: int) -> Text:
     if not one.enabled and one.state != "parked":
         state.append("  not enabled in the configuration", palette.muted)
     line("state", state)
+    if one.next_step:
+        line("next", text.inert(one.next_step), "bold")
     line("breaker", _breaker(one.breaker, palette, now_ms))
     oldest = text.age(one.oldest_undelivered_age_ms) if one.oldest_undelivered_age_ms else "none"
     line("oldest", f"{oldest} undelivered")
@@ -102,13 +104,13 @@ def error_rows(one: wire.Destination, palette: Palette, now_ms: int) -> list[Row
     ]
 
 
-def config_rows(settings: list[wire.Setting], palette: Palette) -> list[Row]:
-    """Keys with their values, and whence."""
+def config_rows(name: str, settings: list[wire.Setting], palette: Palette) -> list[Row]:
+    """Keys of one destination with their values, and whence; what all keys begin with is left out."""
     return [
         Row(
             one.key,
             {
-                "key": text.line(one.key, "bold"),
+                "key": text.line(one.key.removeprefix(f"destinations.{name}."), "bold"),
                 "value": Text(text.value(one.value), no_wrap=True, overflow="ellipsis"),
                 "origin": text.line(one.origin, palette.accent if one.origin == "file" else palette.muted),
             },

@@ -112,7 +112,7 @@ class DestinationsPage(Page):
         self._one = listed
         if self._view == "config":
             self._one = await self._asked_alone(listed)
-            self.table("settings").put(views.config_rows(self._one.config, self.palette))
+            self.table("settings").put(views.config_rows(name, self._one.config, self.palette))
         elif self._view == "queue":
             path = f"/v1/destinations/{segment(name)}/held"
             held = await self.desk.client.get(path, wire.HeldPage, limit=ROWS_MAX)

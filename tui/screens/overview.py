@@ -10,9 +10,9 @@ from textual.widgets import DataTable
 
 from tui import text, wire
 from tui.acting import Plan, Stake
-from tui.client import segment
+from tui.client import ApiError, Unreachable, segment
 from tui.look import Palette, colour, look, state_text
-from tui.screens.page import Page, bindings_of
+from tui.screens.page import Page, bindings_of, refusal_words
 from tui.series import Many, Series
 from tui.widgets import ROWS_MAX, Column, Line, Pane, Row, Rows
 
@@ -231,10 +231,14 @@ class OverviewPage(Page):
 
     def _say_about(self) -> None:
         """The last line: what is ill in words, or the whole error of the row under the cursor."""
+        if not self.desk.overview.now_ms:
+            return  # Nobody has answered yet, so nothing is known to be well.
         overview, name = self.desk.overview, self.table("destinations").current
         chosen = next((one for one in overview.destinations if one.name == name), None)
         if not self.has_class("-sources") and chosen is not None and chosen.last_error:
             words = f"{text.inert(chosen.name)}: {text.inert(chosen.last_error)}"
+        elif overview.refused_reload is not None:
+            words = refusal_words(overview.refused_reload, overview.now_ms)
         elif len(overview.destinations) > ROWS_MAX:
             words = f"the {ROWS_MAX} most ill of {len(overview.destinations):,} destinations; 3 pages through all"
         elif overview.sick:
@@ -288,21 +292,40 @@ class OverviewPage(Page):
         if kind != "sources" or not name:
             self.desk.say("choose a source first: s shows them")
             return
+        self.run_worker(self._rotate(name), group="act", exclusive=True)
+
+    async def _rotate(self, name: str) -> None:
+        """Ask only where the key is the appliance's to change; one that stands in the file is changed there."""
+        try:
+            found = await self.desk.client.get("/v1/config", wire.Settings)
+        except (ApiError, Unreachable) as error:
+            self.desk.say_error(error)
+            return
+        key = next((one for one in found.settings if one.key == f"sources.{name}.write_key"), None)
+        if key is not None and key.origin == "file":
+            place = f"{key.file or found.file}, line {key.line}"
+            self.desk.say(
+                f"the write key of {name} stands in {place}, and is changed there: put the new one in its place, the "
+                "old one into previous_write_key, and re-load (7, then l)",
+                8.0,
+            )
+            return
 
         async def count() -> Stake:
             one = next(one for one in self.desk.overview.sources if one.name == name)
             return Stake(one.accepted_total, many="events so far")
 
-        plan = Plan(
-            title=f"Rotate the write key of {name}",
-            consequence="The old key is accepted for 24 hours, then whoever still sends with it is refused.",
-            path=f"/v1/sources/{segment(name)}/rotate-key",
-            count=count,
-            verb="Rotate",
-            expecting=False,
-            done=lambda done: f"the new write key of {name}: {done.write_key}",
+        self.ask(
+            Plan(
+                title=f"Rotate the write key of {name}",
+                consequence="The old key is accepted for 24 hours, then whoever still sends with it is refused.",
+                path=f"/v1/sources/{segment(name)}/rotate-key",
+                count=count,
+                verb="Rotate",
+                expecting=False,
+                done=lambda done: f"the new write key of {name}: {done.write_key}",
+            )
         )
-        self.ask(plan)
 
     @on(DataTable.RowSelected, "#destinations")
     async def _opened(self, event: DataTable.RowSelected) -> None:

@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
-from tui import keys
+from tui import keys, wire
 from tui.acting import Plan, act_once, ask_and_act
 from tui.client import ApiError, Unreachable
 from tui.look import Palette
-from tui.text import inert
+from tui.text import ago, inert
 from tui.widgets import Line, PageNames, Rows
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 def bindings_of(page: str) -> list[BindingType]:
     """A screen's bindings, from the table of keys: its own first."""
     return [key.binding() for key in (*keys.of_page(page), *keys.everywhere())]
+
+
+def refusal_words(refused: wire.RefusedReload, now_ms: int) -> str:
+    """A re-load that was refused, in one harmless line: the first fault, how many more, that what runs stays."""
+    more = len(refused.faults) - 1
+    others = f" and {more} more (7, then d)" if more > 0 else ""
+    first = inert(refused.faults[0]) if refused.faults else inert(refused.file)
+    return f"re-load refused {ago(refused.when_ms, now_ms)}, the running configuration stays: {first}{others}"
 
 
 class Page(Screen[None]):
@@ -93,6 +101,14 @@ class Page(Screen[None]):
         """What the token or `--read-only` does not allow is neither shown nor done."""
         key = keys.KEYS.get(action)
         return key is None or not key.role or self.desk.may(key)
+
+    async def on_key(self, event: events.Key) -> None:
+        """A key of this screen that the token or `--read-only` does not allow says why it does nothing."""
+        for key in keys.of_page(self.page):
+            if self.desk.pressed(key, event) and not self.desk.may(key):
+                self.desk.say(self.desk.why_not(key))
+                event.stop()
+                return
 
     # The filter line -------------------------------------------------------------------------------------------
 

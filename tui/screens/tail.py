@@ -161,9 +161,17 @@ class TailPage(Page):
             payload,
             sample,
             payloads=self.desk.whoami.payloads,
-            hint="-" if self.point == "delivered" else "(o: what was delivered shows it)",
+            hint=self._hint(event),
             muted=self.palette.muted,
         )
+
+    def _hint(self, event: wire.Event | None) -> str:
+        """What stands in place of a request or an answer that is not there."""
+        if self.point != "delivered":
+            return "(o: what was delivered shows it)"
+        if event is not None and event.state == "succeeded":
+            return "(delivered; samples are kept of failures alone. 3, then S sends a test event and tells the answer)"
+        return "-"
 
     @on(DataTable.RowHighlighted, "#events")
     def _moved(self, event: DataTable.RowHighlighted) -> None:

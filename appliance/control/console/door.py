@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from appliance.control.console.child import Child
 
+ICON_PATH = "/favicon.ico"
 PATH = pages.PATH
 COMMAND = (sys.executable, "-m", "tui", "{url}", "--data", "{data}", "--token-file", "{token_file}")
 """What draws the console; the words in braces are replaced. In the data folder it finds the certificate to trust."""
@@ -114,13 +115,18 @@ class Console:
             web.post(f"{PATH}/link", self._link),
             web.get(f"{PATH}/ws", self._websocket, allow_head=False),
             web.get(f"{PATH}/static/{{name}}", self._static),
+            web.get(ICON_PATH, self._icon),
             web.get(f"{PATH}/download/{{key}}", self._download, allow_head=False),
         ]
 
     @staticmethod
     def is_open(path: str) -> bool:
         """Whether a path is the console's, which asks for cookies and not for the header with the token."""
-        return path == PATH or path.startswith(f"{PATH}/")
+        return path in (PATH, ICON_PATH) or path.startswith(f"{PATH}/")
+
+    async def _icon(self, request: web.Request) -> web.Response:
+        """Browsers ask for it by themselves; there is none, and no token is needed to know."""
+        return web.Response(status=204, headers={"Cache-Control": "max-age=86400"})
 
     # Coming in -------------------------------------------------------------------------------------------------
 

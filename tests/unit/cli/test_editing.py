@@ -58,7 +58,7 @@ def test_the_rest_of_the_file_stays_byte_for_byte(tmp_path: Path, end: str) -> N
     path = tmp_path / "s.toml"
     path.write_text(BEFORE + end)
     path.chmod(0o640)
-    with appended(path, tmp_path / "data", table_text("crm", "webhook", ["url=http://127.0.0.1:9/"])):
+    with appended(path, tmp_path / "data", "crm", table_text("crm", "webhook", ["url=http://127.0.0.1:9/"])):
         assert path.read_text().startswith(BEFORE + end)
         assert tomllib.loads(path.read_text())["destinations"]["crm"]["plugin"] == "webhook"
     assert path.stat().st_mode & 0o777 == 0o640 and list(tmp_path.iterdir()) == [path]
@@ -68,18 +68,21 @@ def test_a_faulty_table_never_reaches_the_file(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(BEFORE)
     table = table_text("crm", "webhook", ["url=http://h/", "sources=['nobody']"])
-    with pytest.raises(ConfigError) as raised, appended(path, tmp_path / "data", table):
+    with pytest.raises(ConfigError) as raised, appended(path, tmp_path / "data", "crm", table):
         raise AssertionError("must not be reached")
     assert [(fault.file, fault.line) for fault in raised.value.faults] == [(str(path), 8)]
     assert path.read_text() == BEFORE and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_second_table_of_the_name_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", ['[destinations.crm]\nplugin = "jsonl"\n', "destinations.crm.plugin = 'jsonl'\n"])
+def test_a_second_table_of_the_name_is_refused_in_words(tmp_path: Path, there: str) -> None:
     path = tmp_path / "s.toml"
-    path.write_text(BEFORE + '[destinations.crm]\nplugin = "jsonl"\n')
-    before = path.read_text()
-    with pytest.raises(ConfigError), appended(path, tmp_path / "data", table_text("crm", "webhook", [])):
+    path.write_text(f"{there}{BEFORE}")
+    before, table = path.read_text(), table_text("crm", "webhook", [])
+    said = pytest.raises(CommandError, match="destination crm stands in .*s.toml already; nothing was changed")
+    with said as raised, appended(path, tmp_path / "data", "crm", table):
         raise AssertionError("must not be reached")
+    assert raised.value.code == 2 and "[destinations.crm]" in raised.value.next_step
     assert path.read_text() == before
 
 
@@ -89,7 +92,7 @@ def test_what_the_process_refuses_is_taken_back(tmp_path: Path) -> None:
     link = tmp_path / "link.toml"
     link.symlink_to(path)
     table = table_text("crm", "webhook", ["url=http://h/"])
-    with pytest.raises(CommandError, match="refused"), appended(link, tmp_path / "data", table):
+    with pytest.raises(CommandError, match="refused"), appended(link, tmp_path / "data", "crm", table):
         assert "crm" in path.read_text()
         raise CommandError("refused")
     assert path.read_text() == BEFORE and link.is_symlink()
