@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -29,7 +28,7 @@ from appliance.control.live import Live
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
-from appliance.control.requests import HOLDER, STANDING, Standing, forbidden, json_reply
+from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
 from appliance.control.resources import Resources
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
@@ -192,7 +191,7 @@ class Control:
             try:
                 reply = await handler(request)
             except ApiError as error:
-                reply = _error(error.status, error.code, error.message, error.next_step)
+                reply = error_reply(error.status, error.code, error.message, error.next_step)
             assert isinstance(reply, web.Response) and isinstance(reply.body, bytes)
             return Answer(reply.status, reply.body)
 
@@ -220,9 +219,9 @@ class Control:
             self._check(request)
             return await handler(request)
         except ApiError as error:
-            return _error(error.status, error.code, error.message, error.next_step)
+            return error_reply(error.status, error.code, error.message, error.next_step)
         except web.HTTPException as error:
-            reply = _error(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+            reply = error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
             if "Allow" in error.headers:
                 reply.headers["Allow"] = error.headers["Allow"]
             return reply
@@ -231,7 +230,7 @@ class Control:
         except Exception:
             error_id = secrets.token_hex(4)
             _LOG.exception("request_failed", route=request.path, error_id=error_id)
-            return _error(500, "internal", f"this is a bug; the log tells more under error id {error_id}")
+            return error_reply(500, "internal", f"this is a bug; the log tells more under error id {error_id}")
         finally:
             if isinstance(connection, Connection):
                 connection.ended()
@@ -302,13 +301,3 @@ class Control:
                 path.unlink()
         except (OSError, msgspec.DecodeError):
             return  # Somebody took it away already.
-
-
-def _error(status: int, code: str, message: str, next_step: str = "") -> web.Response:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if next_step:
-        error["next"] = next_step
-    reply = json_reply({"error": error}, status)
-    if status == 401:
-        reply.headers["WWW-Authenticate"] = "Bearer"
-    return reply
