@@ -216,7 +216,7 @@ class Actions:
             found = await self._parts.blocking(self._existing, list(dict.fromkeys(ids)))
         else:
             now_ms = self._parts.clock.wall_ms()
-            found = (await self._parts.blocking(dead.matching, self._parts.log, query, now_ms)).ids
+            found = (await self._parts.searching(dead.matching, self._parts.log, query, now_ms)).ids
         _check_expected(expected, len(found), "dead letters")
         return found
 

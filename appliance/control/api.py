@@ -11,7 +11,6 @@ import os
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -25,7 +24,7 @@ from appliance.control.health import Health
 from appliance.control.idempotency import Answer, KeyReused, Once, is_key
 from appliance.control.listener import Connection, Listener
 from appliance.control.live import Live
-from appliance.control.parts import ApiError, Parts, invalid
+from appliance.control.parts import ApiError, Parts, Pools, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
 from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
@@ -42,7 +41,6 @@ from appliance.wal.log import Audit, Log
 
 BODY_BYTES_MAX = 1 << 20
 CONTROL_FILE = "control.json"
-POOL_THREADS = 2
 _LOG = logs.logger("control")
 _OPEN = frozenset({openapi.PATH, *(route.path for route in ROUTES if route.role is None)})
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,7 +77,7 @@ class Control:
         clock: Clock,
     ) -> None:
         self._config, self._data, self._log = config, data, log
-        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="control")
+        pools = Pools()
         self._parts = Parts(
             log=log,
             dispatcher=dispatcher,
@@ -89,8 +87,8 @@ class Control:
             metrics=metrics,
             data=data,
             audit=AuditTrail(data),
-            tail=Tail(log, dispatcher, clock, self._pool),
-            pool=self._pool,
+            tail=Tail(log, dispatcher, clock, pools.looks),
+            pools=pools,
             started_ms=clock.wall_ms(),
         )
         self._resources = Resources(self._parts)
@@ -145,7 +143,7 @@ class Control:
             await self._listener.stop()
             self._listener = None
         await asyncio.to_thread(self._gathered.flush)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._parts.pools.shutdown()
 
     # Requests --------------------------------------------------------------------------------------------------
 

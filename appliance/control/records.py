@@ -20,7 +20,7 @@ REFUSED_BYTES_SHOWN = 4096
 
 
 class Records:
-    """Reading handlers. Awaited on control's loop; what blocks runs in the pool."""
+    """Reading handlers. Awaited on control's loop; what blocks runs in pools."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -41,11 +41,11 @@ class Records:
             ]
             return json_reply(replies.DeadPage(letters, page.after_id))
 
-        return await self._parts.blocking(read)
+        return await self._parts.searching(read)
 
     async def dead_count(self, request: web.Request) -> web.Response:
         """How many dead letters a filter matches: letters, people, destinations, the oldest."""
-        found = await self._parts.blocking(dead.matching, self._parts.log, query(request), self._parts.clock.wall_ms())
+        found = await self._parts.searching(dead.matching, self._parts.log, query(request), self._parts.clock.wall_ms())
         count = replies.DeadCount(len(found.ids), found.people, found.destinations, found.oldest_ms)
         return json_reply(count)
 
@@ -112,7 +112,7 @@ class Records:
     async def _lines(self, request: web.Request, lines: Iterator[bytes]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
-        while (chunk := await self._parts.blocking(_some, lines)) is not None:
+        while (chunk := await self._parts.searching(_some, lines)) is not None:
             if not still_holds(request):
                 if request.transport is not None:
                     request.transport.abort()  # so that nobody takes it for the whole
@@ -127,7 +127,7 @@ class Records:
         payloads = sees_payloads(request)
         tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms(), searches_refused=payloads)
         every = request.query.get("all") == "1"
-        traced = await self._parts.blocking(tracer.trace, request.match_info["message_id"], source, every=every)
+        traced = await self._parts.searching(tracer.trace, request.match_info["message_id"], source, every=every)
         return json_reply(traced if payloads else _without_payloads(traced))
 
     async def people(self, request: web.Request) -> web.Response:
@@ -138,7 +138,9 @@ class Records:
         replaying = await self._parts.blocking(self._parts.log.replays)
         statuses = [one for one in self._parts.dispatcher.status() if one.name not in replaying]
         skew_ms, payloads = self._parts.skew_ms(), sees_payloads(request)
-        return json_reply(await self._parts.blocking(people.find, self._parts.log, statuses, wanted, skew_ms, payloads))
+        return json_reply(
+            await self._parts.searching(people.find, self._parts.log, statuses, wanted, skew_ms, payloads)
+        )
 
     # Configuration, trails -----------------------------------------------------------------------------------
 

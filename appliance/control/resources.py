@@ -23,7 +23,7 @@ _NEVER_MS = 1 << 62
 
 
 class Resources:
-    """Reading handlers. Awaited on control's loop; what blocks runs in the pool."""
+    """Reading handlers. Awaited on control's loop; what blocks runs in pools."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -43,7 +43,7 @@ class Resources:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 while commits work; sick parts in its words."""
-        health = await self._parts.blocking(self.health_now)
+        health = await self._parts.probing(self.health_now)
         return json_reply(health, health.status)
 
     async def ready(self, request: web.Request) -> web.Response:
@@ -54,7 +54,7 @@ class Resources:
             await asyncio.wait_for(written, READY_COMMIT_S)
         except Exception as error:  # whatever it is, the log does not commit now
             words.append(f"log: does not commit: {str(error) or type(error).__name__}")
-        words += await self._parts.blocking(self.unready_now)
+        words += await self._parts.probing(self.unready_now)
         return json_reply(replies.Ready(not words, words), 503 if words else 200)
 
     def unready_now(self) -> list[str]:
@@ -65,7 +65,7 @@ class Resources:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
-        body = await self._parts.blocking(self._parts.metrics.exposition)
+        body = await self._parts.probing(self._parts.metrics.exposition)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     # Overview --------------------------------------------------------------------------------------------------
