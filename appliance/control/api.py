@@ -32,6 +32,7 @@ from appliance.control.resources import Resources
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
 from appliance.control.tokens import Keyring
+from appliance.control.witness import Witness
 from appliance.core import durable, logs
 from appliance.core.clock import Clock
 from appliance.core.config import ControlConfig
@@ -93,7 +94,7 @@ class Control:
         )
         self._resources = Resources(self._parts)
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
-        self._once = Once(clock)
+        self._once, self._witness = Once(clock), Witness(self._parts)
         self._admin_token, self._keyring = "", Keyring.empty()
         self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
         self._listener: Listener | None = None
@@ -155,6 +156,7 @@ class Control:
             if route.role is None:  # probes of balancers and monitors like to ask by HEAD
                 app.router.add_route("HEAD", pattern(route), self._entry(route))
         app.router.add_routes(self.console.routes())
+        app.on_response_prepare.append(self._witness.before)
         return app
 
     def _entry(self, route: Route) -> Handler:
@@ -171,7 +173,8 @@ class Control:
             if route.payloads == "required" and not holder.payloads:
                 raise forbidden(f"this needs the right to see payloads, which the token {holder.name} has not",
                                 "use a token with `payloads = true`")  # fmt: skip
-            return await (handler(request) if route.method == "GET" else self._acted(request, route, handler))
+            answer = self._witness.watched if route.method == "GET" else self._acted
+            return await answer(request, route, handler)
 
         return entered
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from appliance.control.audit import AuditTrail
+from appliance.control.audit import AuditTrail, Entry
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.tail import Tail
+from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.errors import SternpostError
 from appliance.core.metrics import Metrics
@@ -17,6 +18,7 @@ from appliance.wal.log import Log
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_LOG = logs.logger("control")
 
 
 class ApiError(SternpostError):
@@ -79,6 +81,18 @@ class Parts:
     async def probing(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what tells how the appliance is, whatever else goes on."""
         return await _run(self.pools.probes, lambda: call(*args, **kwargs))
+
+    async def note(self, entry: Entry) -> bool:
+        """Write a line of the audit trail, and whether that went well.
+
+        A trail that cannot be written (a full disk, say) must not keep an operator from acting.
+        """
+        try:
+            await self.blocking(self.audit.append, entry)
+        except (OSError, UnicodeEncodeError, RuntimeError) as error:
+            _LOG.error("audit_entry_not_written", error=str(error), what=entry.what, target=entry.target)
+            return False
+        return True
 
     def skew_ms(self) -> int:
         """Wall time minus log time."""

@@ -26,6 +26,8 @@ class Standing(NamedTuple):
     holds: Callable[[], bool]
 
 
+SHOWN = web.RequestKey("shown", int)
+"""How many records an answer with payloads held, where it is a list; 0: there is none in it."""
 STANDING = web.RequestKey("standing", Standing)
 S = TypeVar("S", bound=msgspec.Struct)
 

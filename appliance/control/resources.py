@@ -11,7 +11,7 @@ from appliance.control import replies, views
 from appliance.control.health import Health, report, unready
 from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
 from appliance.control.ports import DestinationStatus
-from appliance.control.requests import HOLDER, json_reply, limit, sees_payloads
+from appliance.control.requests import HOLDER, SHOWN, json_reply, limit, sees_payloads
 from appliance.control.settings_view import settings
 from appliance.core.event import event_name, unpack_event
 from appliance.core.metrics import CONTENT_TYPE
@@ -79,7 +79,9 @@ class Resources:
     async def overview(self, request: web.Request) -> web.Response:
         """Is data coming in, is it safe, is it leaving, what is ill."""
         role, payloads = str(request[HOLDER].role), sees_payloads(request)
-        return json_reply(await self._parts.blocking(self._overview, role, payloads))
+        overview = await self._parts.blocking(self._overview, role, payloads)
+        request[SHOWN] = sum(map(_has_sample, overview.destinations))
+        return json_reply(overview)
 
     def _overview(self, role: str, payloads: bool) -> views.Overview:
         parts = self._parts
@@ -132,6 +134,7 @@ class Resources:
         first = names.index(after) + 1 if after else 0
         page = shown[first : first + most]
         more = first + most < len(shown)
+        request[SHOWN] = sum(map(_has_sample, page))
         return json_reply(replies.Destinations(page, page[-1].name if more else "", len(shown)))
 
     async def destination(self, request: web.Request) -> web.Response:
@@ -140,6 +143,7 @@ class Resources:
         shown = {view.name: view for view in await self._parts.blocking(self._destinations_now, payloads)}
         if name not in shown:
             raise unknown_destination(name)
+        request[SHOWN] = int(_has_sample(shown[name]))
         host = self._parts.host
         config = await self._parts.blocking(settings, host.loaded(), host.plugins(), ("destinations", name))
         values = {field: getattr(shown[name], field) for field in views.DestinationView.__struct_fields__}
@@ -183,6 +187,7 @@ class Resources:
         await self._must_be_known(name)
         jobs = await self._parts.blocking(self._parts.log.held_jobs, name, person, limit(request))
         skew_ms, payloads = self._parts.skew_ms(), sees_payloads(request)
+        request[SHOWN] = len(jobs)
         return json_reply(replies.HeldJobs(person, [_job_view(job, skew_ms, payloads) for job in jobs]))
 
     async def _must_be_known(self, name: str) -> None:
@@ -198,6 +203,11 @@ class Resources:
 
     def _replays(self) -> list[views.ReplayView]:
         return [views.replay_view(name, cursor) for name, cursor in self._parts.log.replays().items()]
+
+
+def _has_sample(view: views.DestinationView) -> bool:
+    """Whether a request to it, or an answer, is shown."""
+    return bool(view.last_error_sample or any(kind.sample for kind in view.errors))
 
 
 def _place(head: HeldHead) -> tuple[int, int, int]:
