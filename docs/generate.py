@@ -87,6 +87,12 @@ that is looked for in payloads is refused, and what is nothing but payloads answ
   `key_reused`. The last 1,000 answers are kept for 24 h, in memory: after a restart, the expected count still guards.
 - **What destroys or moves something** needs both that key and `expect`, the count that you were shown. Where it is
   another by now, nothing is done and the answer is 409 `changed` with the present count.
+- **The audit trail** (`DATA/audit.jsonl`, `/v1/audit`) gets a line for every action, and for every answer that shows
+  payloads or a write key, before it leaves: which token, from where, what was asked for, how many; never the thing
+  itself. The routes below name theirs. A list that is streamed has two lines, `begun` and how it ended. What consoles
+  look at again and again is one line per reader, route and subject in ten minutes, and so are the further pages of a
+  list; every look-up of a key and every export has its own. A trail that cannot be written keeps nobody from acting or
+  looking: the process's log says so.
 - Times ending in `_ms` are milliseconds since 1970, unless they are called an age.
 - **`/v1/tail`** sends frames named after the point, and two others: `sampled` (`one_in`, `events_left_out`) where more
   came than can be shown, and `missed` (`events`) where the reader is too slow. A filter is asked after sampling.

@@ -16,7 +16,6 @@ from appliance.control.edit import edited
 from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
 from appliance.control.query import Query
 from appliance.control.tokens import Holder
-from appliance.core import logs
 from appliance.core.errors import ConfigError, SternpostError
 from appliance.core.event import Event
 from appliance.core.job import DestinationState
@@ -26,7 +25,6 @@ from appliance.wal.log import Transaction
 
 REQUEUE_AT_ONCE = 200
 PURGE_AT_ONCE = 2_000
-_LOG = logs.logger("control")
 
 
 class Who(NamedTuple):
@@ -36,6 +34,19 @@ class Who(NamedTuple):
     user: str
     """What the client says of itself."""
     address: str
+
+    def entry(self, what: str, target: str, count: int = 0) -> audit.Entry:
+        """A line of the audit trail about something that happens now."""
+        return audit.Entry(
+            when=audit.now(),
+            who=self.holder.name,
+            role=str(self.holder.role),
+            what=what,
+            user=self.user,
+            address=self.address,
+            target=target,
+            count=count,
+        )
 
 
 class Actions:
@@ -219,7 +230,7 @@ class Actions:
             found = await self._parts.blocking(self._existing, list(dict.fromkeys(ids)))
         else:
             now_ms = self._parts.clock.wall_ms()
-            found = (await self._parts.blocking(dead.matching, self._parts.log, query, now_ms)).ids
+            found = (await self._parts.searching(dead.matching, self._parts.log, query, now_ms)).ids
         _check_expected(expected, len(found), "dead letters")
         return found
 
@@ -255,23 +266,14 @@ class Actions:
     @asynccontextmanager
     async def _audited(self, who: Who, what: str, target: str, count: int = 0) -> AsyncIterator[audit.Entry]:
         """Leaves a line, whatever comes of what happens inside."""
-        entry = audit.Entry(
-            when=audit.now(),
-            who=who.holder.name,
-            role=str(who.holder.role),
-            what=what,
-            user=who.user,
-            address=who.address,
-            target=target,
-            count=count,
-        )
+        entry = who.entry(what, target, count)
         try:
             yield entry
         except BaseException as error:
             entry.outcome = f"failed: {error}" if isinstance(error, Exception) else "interrupted"
             raise
         finally:
-            await self._write(entry)
+            await self._parts.note(entry)
 
     async def _named(self, name: str, action: Any) -> Any:
         """An action on a destination; one that does not run is told why not, one that does not exist answers 404."""
@@ -293,13 +295,6 @@ class Actions:
             words = f"destination {name} is parked: it is not in the configuration, and its position is kept"
             return ApiError(409, "refused", words, f"put [destinations.{name}] back into the file and re-load")
         return unknown_destination(name)
-
-    async def _write(self, entry: audit.Entry) -> None:
-        """A trail that cannot be written (a full disk, say) must not keep an operator from acting."""
-        try:
-            await self._parts.blocking(self._parts.audit.append, entry)
-        except (OSError, UnicodeEncodeError, RuntimeError) as error:
-            _LOG.error("audit_entry_not_written", error=str(error), what=entry.what, target=entry.target)
 
 
 def _check_expected(expected: int | None, found: int, words: str) -> None:

@@ -11,9 +11,7 @@ import os
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -26,14 +24,15 @@ from appliance.control.health import Health
 from appliance.control.idempotency import Answer, KeyReused, Once, is_key
 from appliance.control.listener import Connection, Listener
 from appliance.control.live import Live
-from appliance.control.parts import ApiError, Parts, invalid
+from appliance.control.parts import ApiError, Parts, Pools, invalid
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
-from appliance.control.requests import HOLDER, STANDING, Standing, forbidden, json_reply
+from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
 from appliance.control.resources import Resources
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
 from appliance.control.tokens import Keyring
+from appliance.control.witness import Witness
 from appliance.core import durable, logs
 from appliance.core.clock import Clock
 from appliance.core.config import ControlConfig
@@ -43,7 +42,6 @@ from appliance.wal.log import Audit, Log
 
 BODY_BYTES_MAX = 1 << 20
 CONTROL_FILE = "control.json"
-POOL_THREADS = 2
 _LOG = logs.logger("control")
 _OPEN = frozenset({openapi.PATH, *(route.path for route in ROUTES if route.role is None)})
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -80,7 +78,7 @@ class Control:
         clock: Clock,
     ) -> None:
         self._config, self._data, self._log = config, data, log
-        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="control")
+        pools = Pools()
         self._parts = Parts(
             log=log,
             dispatcher=dispatcher,
@@ -90,13 +88,13 @@ class Control:
             metrics=metrics,
             data=data,
             audit=AuditTrail(data),
-            tail=Tail(log, dispatcher, clock, self._pool),
-            pool=self._pool,
+            tail=Tail(log, dispatcher, clock, pools.looks),
+            pools=pools,
             started_ms=clock.wall_ms(),
         )
         self._resources = Resources(self._parts)
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
-        self._once = Once(clock)
+        self._once, self._witness = Once(clock), Witness(self._parts)
         self._admin_token, self._keyring = "", Keyring.empty()
         self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
         self._listener: Listener | None = None
@@ -146,7 +144,7 @@ class Control:
             await self._listener.stop()
             self._listener = None
         await asyncio.to_thread(self._gathered.flush)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._parts.pools.shutdown()
 
     # Requests --------------------------------------------------------------------------------------------------
 
@@ -158,6 +156,7 @@ class Control:
             if route.role is None:  # probes of balancers and monitors like to ask by HEAD
                 app.router.add_route("HEAD", pattern(route), self._entry(route))
         app.router.add_routes(self.console.routes())
+        app.on_response_prepare.append(self._witness.before)
         return app
 
     def _entry(self, route: Route) -> Handler:
@@ -174,7 +173,8 @@ class Control:
             if route.payloads == "required" and not holder.payloads:
                 raise forbidden(f"this needs the right to see payloads, which the token {holder.name} has not",
                                 "use a token with `payloads = true`")  # fmt: skip
-            return await (handler(request) if route.method == "GET" else self._acted(request, route, handler))
+            answer = self._witness.watched if route.method == "GET" else self._acted
+            return await answer(request, route, handler)
 
         return entered
 
@@ -192,7 +192,7 @@ class Control:
             try:
                 reply = await handler(request)
             except ApiError as error:
-                reply = _error(error.status, error.code, error.message, error.next_step)
+                reply = error_reply(error.status, error.code, error.message, error.next_step)
             assert isinstance(reply, web.Response) and isinstance(reply.body, bytes)
             return Answer(reply.status, reply.body)
 
@@ -220,9 +220,9 @@ class Control:
             self._check(request)
             return await handler(request)
         except ApiError as error:
-            return _error(error.status, error.code, error.message, error.next_step)
+            return error_reply(error.status, error.code, error.message, error.next_step)
         except web.HTTPException as error:
-            reply = _error(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+            reply = error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
             if "Allow" in error.headers:
                 reply.headers["Allow"] = error.headers["Allow"]
             return reply
@@ -231,7 +231,7 @@ class Control:
         except Exception:
             error_id = secrets.token_hex(4)
             _LOG.exception("request_failed", route=request.path, error_id=error_id)
-            return _error(500, "internal", f"this is a bug; the log tells more under error id {error_id}")
+            return error_reply(500, "internal", f"this is a bug; the log tells more under error id {error_id}")
         finally:
             if isinstance(connection, Connection):
                 connection.ended()
@@ -302,13 +302,3 @@ class Control:
                 path.unlink()
         except (OSError, msgspec.DecodeError):
             return  # Somebody took it away already.
-
-
-def _error(status: int, code: str, message: str, next_step: str = "") -> web.Response:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if next_step:
-        error["next"] = next_step
-    reply = json_reply({"error": error}, status)
-    if status == 401:
-        reply.headers["WWW-Authenticate"] = "Bearer"
-    return reply

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from appliance.core import durable, logs
 from appliance.core.errors import SternpostError
+from appliance.core.secret import TOKEN_CHARACTERS_MIN
 
 TOKEN_FILE = "admin.token"
-TOKEN_CHARACTERS_MIN = 16
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

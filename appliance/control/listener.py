@@ -6,6 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.control.requests import error_reply
+
 CONNECTIONS_MAX = 64
 """Further ones are closed at once: the collector needs the process's file descriptors."""
 HEAD_TIMEOUT_S = 10.0
@@ -40,6 +42,16 @@ class Connection(web.RequestHandler):
         if not self._busy and self._timer is None:
             self._wait_for_head()
         super().data_received(data)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what never became a request; whoever sent it is no news for the log."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        reply = error_reply(status, "invalid", "this is no HTTP request that can be read; nothing was done")
+        reply.force_close()
+        return reply
 
     def began(self) -> None:
         """A request is being answered."""

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from appliance.control import views
 from appliance.control.parts import ApiError, Parts, invalid
-from appliance.control.requests import query, sees_payloads, still_holds
+from appliance.control.requests import SHOWN, query, sees_payloads, still_holds
 from appliance.control.tail import POINTS, TooManyWatchers, Watcher
 
 KEEPALIVE_S = 15.0
@@ -23,6 +23,8 @@ class Live:
         if point is None:
             raise invalid(f"there is no tail of {asked[:40]!r}", f"point is one of {', '.join(POINTS)}")
         payload = sees_payloads(request) and request.query.get("payload") != "0"
+        if not payload:
+            request[SHOWN] = 0
         try:
             watcher = self._parts.tail.watch(point, query(request), payload=payload)
         except TooManyWatchers:

@@ -90,6 +90,9 @@ def rights(route: Route) -> str:
         words += " Payloads and samples are left out without the right to see them."
     elif route.payloads == "required":
         words += " Needs the right to see payloads."
+    if route.noted is not None:
+        shown = "payloads are shown" if route.payloads != "none" else "it is shown"
+        words += f" Where {shown}, the audit trail says `{route.noted.what}`."
     return words
 
 

@@ -6,7 +6,17 @@ from aiohttp import web
 
 from appliance.control import dead, dump, people, replies, settings_view, views
 from appliance.control.parts import ApiError, Parts, invalid
-from appliance.control.requests import NUMBER_MAX, json_reply, limit, number, query, sees_payloads, still_holds, whole
+from appliance.control.requests import (
+    NUMBER_MAX,
+    SHOWN,
+    json_reply,
+    limit,
+    number,
+    query,
+    sees_payloads,
+    still_holds,
+    whole,
+)
 from appliance.control.tail_subjects import RecordSubject
 from appliance.control.trace import Trace, Tracer
 from appliance.core import logs
@@ -20,7 +30,7 @@ REFUSED_BYTES_SHOWN = 4096
 
 
 class Records:
-    """Reading handlers. Awaited on control's loop; what blocks runs in the pool."""
+    """Reading handlers. Awaited on control's loop; what blocks runs in pools."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -39,13 +49,14 @@ class Records:
             letters: list[views.DeadView] = [
                 views.dead_detail(one, skew_ms, payloads) if full else views.dead_view(one) for one in page.letters
             ]
+            request[SHOWN] = len(letters) if full else 0
             return json_reply(replies.DeadPage(letters, page.after_id))
 
-        return await self._parts.blocking(read)
+        return await self._parts.searching(read)
 
     async def dead_count(self, request: web.Request) -> web.Response:
         """How many dead letters a filter matches: letters, people, destinations, the oldest."""
-        found = await self._parts.blocking(dead.matching, self._parts.log, query(request), self._parts.clock.wall_ms())
+        found = await self._parts.searching(dead.matching, self._parts.log, query(request), self._parts.clock.wall_ms())
         count = replies.DeadCount(len(found.ids), found.people, found.destinations, found.oldest_ms)
         return json_reply(count)
 
@@ -89,6 +100,7 @@ class Records:
             )
             for item in inputs
         ]
+        request[SHOWN] = len(shown)
         return json_reply(replies.RefusedPage(shown, inputs[-1].id if len(inputs) == most else 0))
 
     # Log and events ------------------------------------------------------------------------------------------
@@ -112,11 +124,13 @@ class Records:
     async def _lines(self, request: web.Request, lines: Iterator[bytes]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
-        while (chunk := await self._parts.blocking(_some, lines)) is not None:
+        request[SHOWN] = 0
+        while (chunk := await self._parts.searching(_some, lines)) is not None:
             if not still_holds(request):
                 if request.transport is not None:
                     request.transport.abort()  # so that nobody takes it for the whole
                 return response
+            request[SHOWN] += chunk.count(b"\n")
             await response.write(chunk)
         await response.write_eof()
         return response
@@ -127,7 +141,8 @@ class Records:
         payloads = sees_payloads(request)
         tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms(), searches_refused=payloads)
         every = request.query.get("all") == "1"
-        traced = await self._parts.blocking(tracer.trace, request.match_info["message_id"], source, every=every)
+        traced = await self._parts.searching(tracer.trace, request.match_info["message_id"], source, every=every)
+        request[SHOWN] = len(traced.events)
         return json_reply(traced if payloads else _without_payloads(traced))
 
     async def people(self, request: web.Request) -> web.Response:
@@ -138,7 +153,9 @@ class Records:
         replaying = await self._parts.blocking(self._parts.log.replays)
         statuses = [one for one in self._parts.dispatcher.status() if one.name not in replaying]
         skew_ms, payloads = self._parts.skew_ms(), sees_payloads(request)
-        return json_reply(await self._parts.blocking(people.find, self._parts.log, statuses, wanted, skew_ms, payloads))
+        found = await self._parts.searching(people.find, self._parts.log, statuses, wanted, skew_ms, payloads)
+        request[SHOWN] = sum(len(person.events) for person in found.people)
+        return json_reply(found)
 
     # Configuration, trails -----------------------------------------------------------------------------------
 
@@ -179,6 +196,7 @@ class Records:
             raise invalid(f"there is no level {level[:40]!r}", f"one of {', '.join(LEVELS)}")
         lines, last = logs.recent.after(number(request, "after", 0, NUMBER_MAX), level)
         payloads = sees_payloads(request)
+        request[SHOWN] = sum(line.level == "debug" for line in lines)
         shown = [
             # Only debug lines may quote payloads.
             replies.LogLine(**{**line._asdict(), "fields": line.fields if payloads or line.level != "debug" else {}})

@@ -26,6 +26,8 @@ class Standing(NamedTuple):
     holds: Callable[[], bool]
 
 
+SHOWN = web.RequestKey("shown", int)
+"""How many records an answer with payloads held, where it is a list; 0: there is none in it."""
 STANDING = web.RequestKey("standing", Standing)
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -119,3 +121,14 @@ async def body(request: web.Request, kind: type[S]) -> S:
 def json_reply(value: Any, status: int = 200) -> web.Response:
     """A struct as the body."""
     return web.Response(body=views.wire(value), status=status, content_type="application/json")
+
+
+def error_reply(status: int, code: str, message: str, next_step: str = "") -> web.Response:
+    """An error as every route answers it."""
+    error = {"code": code, "message": message}
+    if next_step:
+        error["next"] = next_step
+    reply = json_reply({"error": error}, status)
+    if status == 401:
+        reply.headers["WWW-Authenticate"] = "Bearer"
+    return reply

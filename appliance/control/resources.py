@@ -19,7 +19,7 @@ from appliance.control.destination_views import (
 from appliance.control.health import Health, report, unready
 from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
 from appliance.control.ports import DestinationStatus, Host
-from appliance.control.requests import HOLDER, json_reply, limit, sees_payloads, whole
+from appliance.control.requests import HOLDER, SHOWN, json_reply, limit, sees_payloads, whole
 from appliance.control.settings_view import settings
 from appliance.core.event import event_name, unpack_event
 from appliance.core.metrics import CONTENT_TYPE
@@ -32,7 +32,7 @@ _NEVER_MS = 1 << 62
 
 
 class Resources:
-    """Reading handlers. Awaited on control's loop; what blocks runs in the pool."""
+    """Reading handlers. Awaited on control's loop; what blocks runs in pools."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -53,7 +53,7 @@ class Resources:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 while commits work; sick parts in its words."""
-        health = await self._parts.blocking(self.health_now)
+        health = await self._parts.probing(self.health_now)
         return json_reply(health, health.status)
 
     async def ready(self, request: web.Request) -> web.Response:
@@ -64,7 +64,7 @@ class Resources:
             await asyncio.wait_for(written, READY_COMMIT_S)
         except Exception as error:  # whatever it is, the log does not commit now
             words.append(f"log: does not commit: {str(error) or type(error).__name__}")
-        words += await self._parts.blocking(self.unready_now)
+        words += await self._parts.probing(self.unready_now)
         return json_reply(replies.Ready(not words, words), 503 if words else 200)
 
     def unready_now(self) -> list[str]:
@@ -75,7 +75,7 @@ class Resources:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
-        body = await self._parts.blocking(self._parts.metrics.exposition)
+        body = await self._parts.probing(self._parts.metrics.exposition)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     # Overview --------------------------------------------------------------------------------------------------
@@ -89,7 +89,9 @@ class Resources:
     async def overview(self, request: web.Request) -> web.Response:
         """Is data coming in, is it safe, is it leaving, what is ill."""
         role, payloads = str(request[HOLDER].role), sees_payloads(request)
-        return json_reply(await self._parts.blocking(self._overview, role, payloads))
+        overview = await self._parts.blocking(self._overview, role, payloads)
+        request[SHOWN] = sum(map(_has_sample, overview.destinations))
+        return json_reply(overview)
 
     def _overview(self, role: str, payloads: bool) -> views.Overview:
         parts = self._parts
@@ -143,6 +145,7 @@ class Resources:
         first = names.index(after) + 1 if after else 0
         page = shown[first : first + most]
         more = first + most < len(shown)
+        request[SHOWN] = sum(map(_has_sample, page))
         return json_reply(replies.Destinations(page, page[-1].name if more else "", len(shown)))
 
     async def destination(self, request: web.Request) -> web.Response:
@@ -151,6 +154,7 @@ class Resources:
         shown = {view.name: view for view in await self._parts.blocking(self._destinations_now, payloads)}
         if name not in shown:
             raise unknown_destination(name)
+        request[SHOWN] = int(_has_sample(shown[name]))
         host = self._parts.host
         config = await self._parts.blocking(settings, host.loaded(), host.plugins(), ("destinations", name))
         values = {field: getattr(shown[name], field) for field in DestinationView.__struct_fields__}
@@ -199,6 +203,7 @@ class Resources:
         await self._must_be_known(name)
         jobs = await self._parts.blocking(self._parts.log.held_jobs, name, person, limit(request))
         skew_ms, payloads = self._parts.skew_ms(), sees_payloads(request)
+        request[SHOWN] = len(jobs)
         return json_reply(replies.HeldJobs(person, [_job_view(job, skew_ms, payloads) for job in jobs]))
 
     async def _must_be_known(self, name: str) -> None:
@@ -243,6 +248,11 @@ def _refusal_words(host: Host) -> list[str]:
     others = f" (and {more} more: `sternpost check --config {host.config_file}`)" if more else ""
     words = f"configuration: the last re-load was refused, and the running configuration stays: {refused.faults[0]}"
     return [f"{words}{others}; mend the file, then `sternpost reload`"]
+
+
+def _has_sample(view: DestinationView) -> bool:
+    """Whether a request to it, or an answer, is shown."""
+    return bool(view.last_error_sample or any(kind.sample for kind in view.errors))
 
 
 def _place(head: HeldHead) -> tuple[int, int, int]:

@@ -42,6 +42,14 @@ class Parameter(NamedTuple):
     required: bool = False
 
 
+class Noted(NamedTuple):
+    """How the audit trail calls an answer that shows payloads or a secret; see `witness.py`."""
+
+    what: str
+    again_s: float = 0.0
+    """The same look by the same reader is one line within so long, as consoles look again and again."""
+
+
 class Route(NamedTuple):
     """One thing that can be asked for."""
 
@@ -64,6 +72,8 @@ class Route(NamedTuple):
     guarded: bool = False
     """It destroys or moves something: an Idempotency-Key is required."""
     content: str = JSON
+    noted: Noted | None = None
+    """It shows payloads or a secret, where whoever asks may see them."""
 
 
 PATTERNS = {"id": r"{id:\d+}", "message_id": r"{message_id:.+}", "person": r"{person:.+}"}
@@ -72,6 +82,7 @@ _FILTER = Parameter("query", 'which ones, such as `dest:crm code:400 event:"Orde
 _LIMIT = Parameter("limit", "at most so many, up to 1,000", "integer")
 _AFTER_ID = Parameter("after", "go on after this id", "integer")
 _AFTER = Parameter("after", "go on after this place, from the page before")
+_AGAIN_S = 600.0
 _WHO_HIDES: Literal["hidden"] = "hidden"
 
 ROUTES: tuple[Route, ...] = (
@@ -82,10 +93,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", "Figures for Prometheus.", lambda of: of.shown.metrics, None, None, content=TEXT),
     Route("GET", "/v1/whoami", "What the token that asks may do.", lambda of: of.shown.whoami, replies.WhoAmI),
     Route("GET", "/v1/overview", "Is data coming in, is it safe, is it leaving, what is ill.",
-          lambda of: of.shown.overview, views.Overview, payloads=_WHO_HIDES),
+          lambda of: of.shown.overview, views.Overview, payloads=_WHO_HIDES, noted=Noted("sample.read", _AGAIN_S)),
     Route("GET", "/v1/sources", "Every source with its counts.", lambda of: of.shown.sources, replies.Sources),
     Route("GET", "/v1/sources/{name}/key", "The write key of a source.", lambda of: of.shown.source_key,
-          replies.SourceKey, Role.ADMIN),
+          replies.SourceKey, Role.ADMIN, noted=Noted("source.key")),
     Route("POST", "/v1/sources/{name}/pause", "Answer 503 with Retry-After, so that clients keep their events.",
           lambda of: of.done.pause_source, replies.SourceDone, Role.OPERATOR),
     Route("POST", "/v1/sources/{name}/resume", "Take events again.", lambda of: of.done.resume_source,
@@ -95,13 +106,15 @@ ROUTES: tuple[Route, ...] = (
           lambda of: of.done.rotate_key, replies.RotatedKey, Role.ADMIN, guarded=True),
     Route("GET", "/v1/destinations", "Destinations in the order of the configuration, parked ones last.",
           lambda of: of.shown.destinations, replies.Destinations, payloads=_WHO_HIDES,
-          query=(_LIMIT, Parameter("after", "go on after the destination of this name"))),
+          query=(_LIMIT, Parameter("after", "go on after the destination of this name")),
+          noted=Noted("sample.read", _AGAIN_S)),
     Route("GET", "/v1/destinations/{name}", "One destination with its configuration.", lambda of: of.shown.destination,
-          replies.DestinationDetail, payloads=_WHO_HIDES),
+          replies.DestinationDetail, payloads=_WHO_HIDES, noted=Noted("sample.read", _AGAIN_S)),
     Route("GET", "/v1/destinations/{name}/held", "Who waits there, the longest waiting first.",
           lambda of: of.shown.held, replies.Held, query=(_LIMIT, _AFTER)),
     Route("GET", "/v1/destinations/{name}/held/{person}", "What waits there of one person, in order.",
-          lambda of: of.shown.held_person, replies.HeldJobs, payloads=_WHO_HIDES, query=(_LIMIT,)),
+          lambda of: of.shown.held_person, replies.HeldJobs, payloads=_WHO_HIDES, query=(_LIMIT,),
+          noted=Noted("held.read", _AGAIN_S)),
     Route("POST", "/v1/destinations/{name}/pause", "Stop deliveries; the position is kept.", lambda of: of.done.pause,
           replies.DestinationDone, Role.OPERATOR),
     Route("POST", "/v1/destinations/{name}/resume", "Deliver again from where it stood.", lambda of: of.done.resume,
@@ -122,13 +135,15 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/replays/{name}/cancel", "End a replay where it stands; its dead letters stay.",
           lambda of: of.done.cancel_replay, replies.ReplayCancelled, Role.OPERATOR, guarded=True),
     Route("GET", "/v1/dead", "A page of dead letters.", lambda of: of.kept.dead, replies.DeadPage, payloads=_WHO_HIDES,
-          query=(_FILTER, _LIMIT, _AFTER_ID, Parameter("full", "1: with payloads, at most 100", choices=("0", "1")))),
+          query=(_FILTER, _LIMIT, _AFTER_ID, Parameter("full", "1: with payloads, at most 100", choices=("0", "1"))),
+          noted=Noted("dead.export")),
     Route("GET", "/v1/dead/count", "What an action on these dead letters would be about.",
           lambda of: of.kept.dead_count, replies.DeadCount, query=(_FILTER,)),
     Route("GET", "/v1/dead/export", "All dead letters that match, as JSON lines, with payloads.",
-          lambda of: of.kept.dead_export, None, payloads="required", query=(_FILTER,), content=LINES),
+          lambda of: of.kept.dead_export, None, payloads="required", query=(_FILTER,), content=LINES,
+          noted=Noted("dead.export")),
     Route("GET", "/v1/dead/{id}", "One dead letter, with its payload and what the other side said.",
-          lambda of: of.kept.dead_letter, views.DeadDetail, payloads=_WHO_HIDES),
+          lambda of: of.kept.dead_letter, views.DeadDetail, payloads=_WHO_HIDES, noted=Noted("dead.read", _AGAIN_S)),
     Route("POST", "/v1/dead/{id}/requeue", "Bring one dead letter back with another event in its original's place.",
           lambda of: of.done.edit, replies.DeadDone, Role.ADMIN, "required", takes=replies.EditAction, guarded=True),
     Route("POST", "/v1/dead/requeue", "Bring dead letters back into their lanes.", lambda of: of.done.requeue,
@@ -136,20 +151,23 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/dead/purge", "Delete dead letters for good.", lambda of: of.done.purge, replies.DeadDone,
           Role.ADMIN, takes=replies.DeadAction, guarded=True),
     Route("GET", "/v1/refused", "A page of input that never became an event.", lambda of: of.kept.refused,
-          replies.RefusedPage, payloads=_WHO_HIDES, query=(_LIMIT, _AFTER_ID)),
+          replies.RefusedPage, payloads=_WHO_HIDES, query=(_LIMIT, _AFTER_ID), noted=Noted("refused.export")),
     Route("GET", "/v1/wal/stats", "Figures of the write-ahead log.", lambda of: of.kept.wal_stats, LogStats),
     Route("GET", "/v1/wal/events", "The write-ahead log as JSON lines.", lambda of: of.kept.wal_events, None,
           payloads="required", content=LINES,
           query=(_FILTER, Parameter("from_ms", "received at this time or later; wall time", "integer"),
                  Parameter("to_ms", "received before this time", "integer"),
-                 Parameter("after", "only events above this sequence", "integer"))),
+                 Parameter("after", "only events above this sequence", "integer")),
+          noted=Noted("wal.export")),
     Route("GET", "/v1/events/{message_id}", "Where one event is, at every destination.", lambda of: of.kept.trace,
           Trace, payloads=_WHO_HIDES,
           query=(Parameter("source", "only from this source"),
-                 Parameter("all", "1: look through the whole log", choices=("0", "1")))),
+                 Parameter("all", "1: look through the whole log", choices=("0", "1"))),
+          noted=Noted("event.read", _AGAIN_S)),
     Route("GET", "/v1/people", "The people behind an id: ids, what waits, newest events.", lambda of: of.kept.people,
           replies.People, payloads=_WHO_HIDES,
-          query=(Parameter("id", "userId, anonymousId, or a person as other answers name it", required=True),)),
+          query=(Parameter("id", "userId, anonymousId, or a person as other answers name it", required=True),),
+          noted=Noted("people.find", _AGAIN_S)),
     Route("GET", "/v1/config", "Every key of the configuration: value, default, where it stands.",
           lambda of: of.kept.config, replies.Settings),
     Route("GET", "/v1/config/diff", "What a re-load would change, or why it would be refused.",
@@ -159,13 +177,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/logs", "The last lines that the process wrote.", lambda of: of.kept.logs, replies.LogLines,
           payloads=_WHO_HIDES,
           query=(_AFTER_ID, Parameter("level", "this one and graver ones",
-                                      choices=("debug", "info", "warning", "error")))),
+                                      choices=("debug", "info", "warning", "error"))),
+          noted=Noted("logs.debug", _AGAIN_S)),
     Route("GET", "/v1/audit", "A page of the audit trail, newest first.", lambda of: of.kept.audit, replies.AuditPage,
           query=(_LIMIT, Parameter("before", "go on before this place, from the page before"))),
     Route("GET", "/v1/tail", "Events as they come, as server-sent events.", lambda of: of.live.tail, None,
           payloads=_WHO_HIDES, content=EVENTS, statuses=(503,),
           query=(Parameter("point", "where to look", choices=("collected", "processed", "delivered")), _FILTER,
-                 Parameter("payload", "0: leave payloads out", choices=("0", "1")))),
+                 Parameter("payload", "0: leave payloads out", choices=("0", "1"))),
+          noted=Noted("tail")),
 )  # fmt: skip
 
 

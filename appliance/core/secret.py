@@ -6,6 +6,8 @@ from pathlib import Path
 
 NAMES = ("authorization", "cookie", "token", "secret", "signature", "password", "apikey", "-key", "_key")
 """Parts of names, of headers and keys, whose values nobody is shown."""
+TOKEN_CHARACTERS_MIN = 16
+"""A token of the admin API that is shorter could be guessed."""
 
 
 def names_a_secret(name: str) -> bool:

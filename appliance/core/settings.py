@@ -11,7 +11,7 @@ import msgspec
 from appliance.core import units, write_keys
 from appliance.core.config import Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
 from appliance.core.errors import ConfigError, Fault
-from appliance.core.secret import Secret
+from appliance.core.secret import TOKEN_CHARACTERS_MIN, Secret
 from appliance.core.tables import BAD, Faults, KeyPath, convert, convert_struct, did_you_mean, shown
 from appliance.core.toml_lines import key_lines
 
@@ -21,7 +21,6 @@ HOST_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Dest
 """Keys of a [destinations.NAME] table that are ours; all others belong to its plug-in."""
 RESERVED_TOKENS = ("admin", "log")
 """Names that the audit trail gives to the token in DATA/admin.token and to what the log does by its own rules."""
-TOKEN_CHARACTERS_MIN = 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _PLUGIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)

@@ -155,9 +155,11 @@ def test_dead_letters_from_the_shell(make_appliance: MakeAppliance, make_sink: M
     assert purged.returncode == 0 and "1 dead letter deleted" in purged.stdout
     assert appliance.json("dead", "list")["dead"] == []
     assert appliance.json("dead", "purge", "age:>0s", "--yes")["count"] == 0
-    trail = [json.loads(line) for line in (appliance.data / "audit.jsonl").read_text().splitlines()]
-    assert [(one["what"], one["count"]) for one in trail] == [("dead.requeue", 2), ("dead.purge", 1)]
-    assert all(one["user"] for one in trail)
+    done, seen = appliance.audited()
+    assert [(one["what"], one["count"]) for one in done] == [("dead.requeue", 2), ("dead.purge", 1)]
+    assert [one.get("target") for one in seen if one["what"] == "dead.export"] == ["code:400"]
+    assert [one["target"] for one in seen if one["what"] == "dead.read"] == [str(letters[n]["id"]) for n in (2, 0)]
+    assert all(one["user"] for one in done)
 
 
 def test_destinations_from_the_shell(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:

@@ -72,5 +72,5 @@ def test_an_outage_is_seen_and_mended_by_keys(
         mine = IDS[person::PEOPLE]
         first = list(dict.fromkeys(one.message_id for one in arrivals if one.accepted and one.message_id in mine))
         assert first == mine
-    audited = [json.loads(line)["what"] for line in (appliance.data / "audit.jsonl").read_text().splitlines()]
-    assert audited == ["destination.pause", "destination.resume", "dead.requeue"]
+    done, _ = appliance.audited()
+    assert [one["what"] for one in done] == ["destination.pause", "destination.resume", "dead.requeue"]

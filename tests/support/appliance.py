@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from appliance.control.routes import ROUTES
 from tests.support import toml
 from tests.support.ports import free_port
 
@@ -216,6 +217,13 @@ class Appliance:
                 if isinstance(error, urllib.error.HTTPError) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+    def audited(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was done, and what was only looked at, by the audit trail."""
+        lines = [json.loads(line) for line in (self.data / "audit.jsonl").read_text().splitlines()]
+        looks = {route.noted.what for route in ROUTES if route.noted}
+        done = [line for line in lines if line["what"] not in looks]
+        return done, [line for line in lines if line["what"] in looks]
 
     def json(self, *arguments: str) -> Any:
         """What a command of the command line prints with `--json`."""

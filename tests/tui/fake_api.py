@@ -89,7 +89,8 @@ def setting(key: str, value: Any, **given: Any) -> dict[str, Any]:
 
 
 class FakeApi:
-    """Data that tests may change, actions that they may look at. `fault` answers every request with that status."""
+    """Data that tests may change, actions that they may look at. `fault` answers every request with that status; while
+    `answers` is not set, none is answered."""
 
     def __init__(self) -> None:
         self.seconds = 0
@@ -98,6 +99,8 @@ class FakeApi:
         self.role, self.payloads = "admin", True
         self.refused_reload: dict[str, Any] | None = None
         self.fault = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.changed_to = 0
         """Where not 0: the next action answers 409, and so many dead letters there are from then on."""
         self.lost_answers = 0
@@ -149,6 +152,7 @@ class FakeApi:
         self.asked.append(request.path_qs)
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return _refused(401, "unauthorized", "the token is wrong")
+        await self.answers.wait()
         if self.fault:
             return _refused(self.fault, "internal", f"a fault for the test {HOSTILE}")
         if request.method == "POST":

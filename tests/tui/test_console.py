@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from textual.events import AppBlur, AppFocus
 
-from tests.tui.conftest import Started
+from tests.tui.conftest import Desk, Started
 from tests.tui.fake_api import HOSTILE, NOW_MS, FakeApi, destination
 from tui.screens.help import Help
 from tui.themes import DARK, LIGHT, PLAIN
@@ -15,17 +15,44 @@ from tui.widgets import Line, PageName
 Start = Callable[..., Started]
 
 
-async def test_stale_data_is_dimmed_and_its_age_shown_until_somebody_answers(start: Start, api: FakeApi) -> None:
-    now_s = [1_000.0]
-    async with start(size=(80, 24), monotonic_s=lambda: now_s[0], refresh_s=0.05) as desk:
+async def test_a_bad_answer_is_an_answer(start: Start, api: FakeApi) -> None:
+    async with start(size=(80, 24), refresh_s=0.05) as desk:
         await desk.sees("● live")
         asked = len(api.asked)
         api.fault = 503
         await desk.sees("a fault for the test")
-        assert "● live" in desk.screen(), "an answer, if a bad one, is an answer"
+        assert "● live" in desk.screen()
         api.fault = 0
         await desk.until(lambda: "a fault for the test" not in desk.screen())
         assert len(api.asked) > asked
+
+
+async def test_stale_data_is_dimmed_and_its_age_shown_until_somebody_answers(start: Start, api: FakeApi) -> None:
+    now_s = [1_000.0]
+    async with start(size=(80, 24), monotonic_s=lambda: now_s[0], refresh_s=0.05) as desk:
+        await desk.sees("● live")
+        fresh, status = brightness(desk, "#body"), brightness(desk, "#status")
+        api.answers.clear()
+        now_s[0] += 12.0
+        await desk.sees("○ stale, 12 s old")
+        await desk.until(lambda: brightness(desk, "#body") < 0.7 * fresh, "the figures are dim")
+        assert brightness(desk, "#status") > 0.9 * status, "what says so is not"
+        api.answers.set()
+        await desk.sees("● live")
+        await desk.until(lambda: brightness(desk, "#body") == fresh, "the figures are bright again")
+
+
+def brightness(desk: Desk, selector: str) -> int:
+    """Of the brightest cell that a part of the screen really shows, 0 to 255."""
+    screen = desk.app.screen
+    region = screen.query_one(selector).region
+    colours = [
+        style.color.get_truecolor()
+        for y in range(region.y, region.bottom)
+        for x in range(region.x, region.right)
+        if (style := screen.get_style_at(x, y)).color
+    ]
+    return max(max(colour) for colour in colours)
 
 
 async def test_an_appliance_that_goes_away_is_looked_for_with_backoff(start: Start, api: FakeApi) -> None:

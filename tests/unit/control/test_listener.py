@@ -1,6 +1,8 @@
 """The admin listener under clients that dawdle, crowd or talk nonsense."""
 
 import asyncio
+import json
+import logging
 import time
 from pathlib import Path
 
@@ -102,4 +104,19 @@ async def test_nonsense_harms_nobody(tmp_path: Path, nonsense: bytes) -> None:
                 answer = b""
         assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
         assert (await room.get("/health"))["health"] == "well"
+        writer.close()
+
+
+@pytest.mark.parametrize("target", [b"*", b"?x", b"http://[", b"http://x:99999/", b"\xff"])
+async def test_a_target_that_is_none_is_answered_as_any_error_and_logs_nothing(
+    tmp_path: Path, target: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as room:
+        caplog.clear()
+        reader, writer = await connected(room)
+        writer.write(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % target)
+        async with asyncio.timeout(15):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.split()[1] == b"400" and json.loads(body)["error"]["code"] == "invalid"
+        assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING or one.exc_info] == []
         writer.close()

@@ -198,7 +198,7 @@ async def test_whoami_tells_each_holder_apart(tmp_path: Path, make_sink: Any, mo
         headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR, False]}"}
         async with session.post("/v1/destinations/crm/resume", headers=headers) as reply:
             assert reply.status == 200
-        entries = (await room.get("/v1/audit"))["audit"]
+        entries = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] != "sample.read"]
         assert [(one["who"], one["role"], one["what"]) for one in entries] == [
             ("operator-false", "operator", "destination.resume"),
             ("admin", "admin", "destination.pause"),
