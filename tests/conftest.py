@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,6 +84,12 @@ def make_sink(tmp_path: Path) -> Iterator[Callable[..., Sink]]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """One more option."""
     parser.addoption("--figures", type=Path, help="a file that gathers the figures of several runs; the last shows all")
+
+
+def pytest_configure() -> None:
+    """A run in the background ignores Ctrl-C, and so would whatever it starts: tests that send it would wait."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
