@@ -11,6 +11,7 @@ INSTALLED := $(VENV)/.installed
 CLIENTS := tests/integration/clients
 CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
 ARGS ?=
+ALL_PARTS := tests --ignore=tests/house --figures build/figures
 
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,7 +26,15 @@ run: $(INSTALLED)  ## install and start Sternpost on this machine (ARGS="--quiet
 
 test: system-packages $(INSTALLED) $(CLIENTS_INSTALLED)  ## install what the tests need and run them all (ARGS="-k name" to select)
 	$(BIN)/pytest tests/house -q
+ifeq ($(strip $(ARGS)),)
+	@echo "First what may run side by side, then what measures time or takes the machine to its limits, alone."
+	@rm -f build/figures; failed=0; \
+	$(BIN)/pytest $(ALL_PARTS) -m "not alone" -n logical --maxprocesses 4 --dist worksteal || failed=1; \
+	$(BIN)/pytest $(ALL_PARTS) -m alone || failed=1; \
+	exit $$failed
+else
 	$(BIN)/pytest tests --ignore=tests/house $(ARGS)
+endif
 
 house: $(INSTALLED)  ## layers, types, style, sizes, documentation
 	$(BIN)/pytest tests/house -q

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.css.query import NoMatches
 from textual.screen import Screen
 
@@ -190,7 +190,11 @@ class Console(App[None]):
                 self._skew_ms = self.overview.now_ms - self._wall_ms()
 
     def _page(self) -> Page | None:
-        return self.screen if isinstance(self.screen, Page) and self.screen.composed else None
+        try:
+            screen = self.screen
+        except ScreenStackError:
+            return None  # The console is ending.
+        return screen if isinstance(screen, Page) and screen.composed else None
 
     # The status line -------------------------------------------------------------------------------------------
 

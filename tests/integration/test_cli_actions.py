@@ -227,6 +227,7 @@ def test_a_bare_number_is_no_filter_for_what_acts(crm: tuple[Appliance, Sink]) -
         assert refused.returncode == 2 and "did you mean --id 3?" in refused.stderr
 
 
+@pytest.mark.alone
 def test_a_plugin_that_is_slow_to_import_holds_up_nobody(crm: tuple[Appliance, Sink]) -> None:
     appliance, _ = crm
     (appliance.data / "plugins").mkdir(exist_ok=True)

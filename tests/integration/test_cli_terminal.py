@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -112,7 +113,7 @@ def test_watch_refreshes_until_ctrl_c(make_appliance: MakeAppliance) -> None:
     while terminal.seen.count("\x1b[H\x1b[2J") < 3:
         assert time.monotonic() < deadline, terminal.seen
         terminal._read(0.2)
-    terminal.process.send_signal(2)
+    terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 130
     assert "Traceback" not in terminal.seen
 

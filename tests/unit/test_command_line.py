@@ -27,6 +27,7 @@ def sternpost(folder: Path, *arguments: str, **env: str) -> subprocess.Completed
     )  # fmt: skip
 
 
+@pytest.mark.alone
 def test_help_is_instant(tmp_path: Path) -> None:
     took_s = []
     for _ in range(7):

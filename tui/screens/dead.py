@@ -299,7 +299,8 @@ class DeadPage(Page):
         except (ApiError, Unreachable, OSError) as error:
             self.desk.say_error(error)
         else:
-            self.desk.say(f"{text.counted(count, 'dead letter')} {'downloaded' if in_browser else f'in {path}'}")
+            where = f": your browser saves {path.name}" if in_browser else f" in {path}"
+            self.desk.say(f"{text.counted(count, 'dead letter')}{where}")
         finally:
             if in_browser:
                 shutil.rmtree(folder, ignore_errors=True)

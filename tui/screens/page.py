@@ -83,9 +83,9 @@ class Page(Screen[None]):
 
     def trouble(self, words: str) -> None:
         """Say why this screen has nothing to show, until it has again."""
-        line = self.query_one("#trouble", Line)
-        line.display = bool(words)
-        line.put(Text(f" {inert(words)}", self.palette.warning, no_wrap=True, overflow="ellipsis"))
+        for line in self.query("#trouble").results(Line):  # None where the screen is being taken down.
+            line.display = bool(words)
+            line.put(Text(f" {inert(words)}", self.palette.warning, no_wrap=True, overflow="ellipsis"))
 
     def on_screen_resume(self) -> None:
         self.desk.refresh_soon()

@@ -31,9 +31,8 @@ from appliance.core import logs
 from appliance.core.clock import Clock
 
 if TYPE_CHECKING:
-    from textual_serve.download_manager import DownloadManager
-
     from appliance.control.console.child import Child
+    from appliance.control.console.downloads import Downloads
 
 ICON_PATH = "/favicon.ico"
 PATH = pages.PATH
@@ -75,7 +74,7 @@ class Console:
         self._windows: set[web.WebSocketResponse] = set()
         self._ending: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._downloads: DownloadManager | None = None
+        self._downloads: Downloads | None = None
 
     def opened(self, url: str, token: str) -> None:
         """The listener listens.
@@ -251,11 +250,10 @@ class Console:
         return True
 
     def _child(self, session: Session, websocket: web.WebSocketResponse) -> "Child":
-        from textual_serve.download_manager import DownloadManager
-
         from appliance.control.console.child import Child
+        from appliance.control.console.downloads import Downloads
 
-        self._downloads = self._downloads or DownloadManager()
+        self._downloads = self._downloads or Downloads()
 
         async def close() -> None:
             if child.drew:
@@ -320,7 +318,11 @@ class Console:
         await reply.prepare(request)
         async for chunk in self._downloads.download(key):
             await reply.write(chunk)
-        await reply.write_eof()
+        if self._downloads.came_whole(key):
+            await reply.write_eof()
+        elif request.transport is not None:
+            _LOG.warning("console_download_broke_off", file=name, kept="in the appliance", advice="export it again")
+            request.transport.abort()  # No end of the reply: the browser shows a download that failed.
         return reply
 
 

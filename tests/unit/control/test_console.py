@@ -325,6 +325,19 @@ async def test_a_file_of_the_console_reaches_its_browser_and_nobody_else(tmp_pat
         await websocket.close()
 
 
+async def test_a_file_that_breaks_off_does_not_look_whole(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (room, told), browser(room) as http:
+        await signed_in(room, http)
+        websocket = await window(room, http)
+        await websocket.send_json(["stdin", "d"])
+        _, value = await _told(websocket)
+        (pid,) = pids(told)
+        os.kill(pid, 9)
+        with pytest.raises(aiohttp.ClientError):
+            async with http.get(value["url"]) as reply:
+                await reply.read()
+
+
 async def test_a_console_opens_pages_and_no_scripts(tmp_path: Path) -> None:
     async with opened(tmp_path) as (room, _), browser(room) as http:
         await signed_in(room, http)

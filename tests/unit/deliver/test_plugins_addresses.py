@@ -62,10 +62,23 @@ def test_a_zone_does_not_hide_an_address_and_no_address_is_refused() -> None:
         assert "is no network address" in refusal(text)
 
 
-@given(st.ip_addresses())
+ALLOWED = parse_networks(["10.0.0.0/8", "2001:db8::/32", "127.0.0.1"])
+CARRIES_IPV4 = [ipaddress.IPv6Network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32")]
+
+
+def inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return any(address in network for network in ALLOWED)
+
+
+@given(st.ip_addresses().filter(lambda address: not any(address in network for network in CARRIES_IPV4)))
 def test_an_allow_list_lets_through_exactly_its_networks(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    allowed = parse_networks(["10.0.0.0/8", "2001:db8::/32", "127.0.0.1"])
-    inside = any(address in network for network in allowed)
-    assert (refusal(str(address), allowed) == "") == inside
+    assert (refusal(str(address), ALLOWED) == "") == inside(address)
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=4, network="10.0.0.0/8"))
+def test_an_allow_list_judges_the_address_that_another_carries(address: ipaddress.IPv4Address) -> None:
+    for carrier in (f"::ffff:{address}", f"64:ff9b::{address}"):
+        assert refusal(carrier, ALLOWED) == refusal(str(address), ALLOWED)
+        assert (refusal(carrier, ALLOWED) == "") == inside(address)
