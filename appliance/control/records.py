@@ -139,7 +139,10 @@ class Records:
         """Where one event is."""
         source = request.query.get("source") or None
         payloads = sees_payloads(request)
-        tracer = Tracer(self._parts.log, self._parts.dispatcher, self._parts.skew_ms(), searches_refused=payloads)
+        broken = self._parts.host.broken()
+        tracer = Tracer(
+            self._parts.log, self._parts.dispatcher, self._parts.skew_ms(), searches_refused=payloads, broken=broken
+        )
         every = request.query.get("all") == "1"
         traced = await self._parts.searching(tracer.trace, request.match_info["message_id"], source, every=every)
         request[SHOWN] = len(traced.events)

@@ -4,7 +4,8 @@ Blocking (it scans), so called in a worker thread.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -67,11 +68,20 @@ class Tracer:
         dispatcher: says where an event goes, and in which lane.
         skew_ms: wall time minus log time.
         searches_refused: whether the bytes of refused input are looked through for the id.
+        broken: configured destination that does not run -> what is wrong with its plug-in.
     """
 
-    def __init__(self, log: Log, dispatcher: Dispatcher, skew_ms: int, *, searches_refused: bool = True) -> None:
+    def __init__(
+        self,
+        log: Log,
+        dispatcher: Dispatcher,
+        skew_ms: int,
+        *,
+        searches_refused: bool = True,
+        broken: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._log, self._dispatcher, self._skew_ms = log, dispatcher, skew_ms
-        self._searches_refused = searches_refused
+        self._searches_refused, self._broken = searches_refused, broken
         self._status = {status.name: status for status in dispatcher.status()}
         self._progress = log.destinations()
         self._letters: dict[tuple[str, int], DeadLetter] = {}
@@ -134,6 +144,9 @@ class Tracer:
             return Standing(destination=name, state="skipped", words=words)
         if record.sequence <= max(progress.low, status.sequence_low if status else 0) or _within(progress, record):
             return self._settled(name, lanes, progress)
+        if name in self._broken:
+            words = f"waits in the log; the destination does not run: {self._broken[name]}"
+            return Standing(destination=name, state=JobState.WAITING, words=words)
         if status is None:
             return Standing(destination=name, state="parked", words="waits; the destination is not configured any more")
         if not lanes:

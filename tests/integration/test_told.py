@@ -84,6 +84,9 @@ def test_what_does_not_run_is_in_every_table_with_its_next_step(half: Appliance)
     shown = half.sternpost("destinations", "show", "own").stdout
     assert "state:         stopped" in shown and "next:          mend the plug-in mine" in shown
     assert "waiting:       1 event" in shown and "{" not in shown and "closed" not in shown
+    traced = half.sternpost("trace", "m1").stdout
+    assert "the destination does not run" in traced and "nothing_of_this_name" in traced, traced
+    assert "the destination is not configured any more" in traced, "that is the parked one"
     running = half.sternpost("destinations", "show", "crm").stdout
     assert "breaker:       closed" in running and "{" not in running and "[" not in running
 
