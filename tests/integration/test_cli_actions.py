@@ -11,6 +11,7 @@ import pytest
 from tests.integration.test_cli_terminal import Terminal
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 MakeAppliance = Callable[..., Appliance]
@@ -24,14 +25,6 @@ def post(appliance: Appliance, numbers: range, user: str = "u{}", event: str = "
     with Wire(appliance.port, WRITE_KEY) as wire:
         answer = wire.post("/v1/batch", json.dumps({"batch": events}).encode())
     return answer.status, answer.text
-
-
-def until(true: Callable[[], Any], timeout_s: float = 30.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := true()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
+from tests.support.waiting import until_enough
 from tests.support.wire import Wire
 from tests.unit.wal.tools import spoil_block
 
@@ -30,14 +31,6 @@ def track(number: int, user: str = "u1", event: str = "Order Completed", **keys:
     return {"type": "track", "event": event, "userId": user, "messageId": f"m{number}", **keys}
 
 
-def until(look: Callable[[], Any], enough: Callable[[Any], bool], timeout_s: float = 30.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not enough(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
-    return found
-
-
 def test_send_finds_the_process_and_its_key_and_what_it_sent_can_be_traced(
     make_appliance: MakeAppliance, make_sink: MakeSink
 ) -> None:
@@ -46,7 +39,7 @@ def test_send_finds_the_process_and_its_key_and_what_it_sent_can_be_traced(
     appliance.start()
     sent = appliance.json("send", "--count", "200", "--batch", "10", "--people", "7", "--seed", "5")
     assert (sent["sent"], sent["error"], sent["requests"] <= 200) == (200, "", True)
-    assert len(until(sink.accepted, lambda arrivals: len(arrivals) >= 200)) == 200
+    assert len(until_enough(sink.accepted, lambda arrivals: len(arrivals) >= 200)) == 200
     again = appliance.json("send", "--count", "200", "--people", "7", "--seed", "5", "--rate", "2000")
     assert again["sent"] == 200 and again["requests"] == 200
     status = appliance.json("status")
@@ -118,7 +111,7 @@ def test_dead_letters_from_the_shell(make_appliance: MakeAppliance, make_sink: M
     hostile = "Bad\x1b[31m\u202e"
     sink.set_plan(Plan(fail_events={"Bad": 400, hostile: 422}))
     post(appliance, track(1, event="Bad"), track(2, "u2", event="Bad"), track(3, event=hostile), track(4))
-    letters = until(lambda: appliance.json("dead", "list")["dead"], lambda found: len(found) == 3)
+    letters = until_enough(lambda: appliance.json("dead", "list")["dead"], lambda found: len(found) == 3)
     letters.sort(key=lambda one: str(one["message_id"]))
     listed = appliance.sternpost("dead", "list")
     assert "HTTP 400" in listed.stdout and "\x1b" not in listed.stdout and "\u202e" not in listed.stdout
@@ -208,7 +201,7 @@ def test_destinations_from_the_shell(make_appliance: MakeAppliance, make_sink: M
     assert appliance.sternpost("destinations", "forget", "crm", "--yes").returncode == 1
     appliance.config_path.write_text(before)
     appliance.reload()
-    until(
+    until_enough(
         lambda: {one["name"]: one["state"] for one in appliance.json("destinations", "list")},
         lambda states: states["crm"] == "parked",
     )

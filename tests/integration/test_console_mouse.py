@@ -2,10 +2,8 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +11,7 @@ from tests.integration.clients.needs import require
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
 from tests.support.terminal import WHEEL_DOWN, WHEEL_UP, Terminal, installed
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 LETTERS = 60
@@ -29,13 +28,6 @@ def post(appliance: Appliance) -> None:
                 "messageId": f"m{number:02}",
             }
             assert wire.post("/v1/track", json.dumps(event).encode()).status == 200
-
-
-def until(holds: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def dead(appliance: Appliance) -> int:

@@ -5,18 +5,17 @@ import re
 import ssl
 import stat
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from appliance.core.metrics import check_name
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
+from tests.support.waiting import until_enough
 from tests.support.wire import Wire
 
 MakeAppliance = Callable[..., Appliance]
@@ -37,14 +36,6 @@ def post(appliance: Appliance, count: int) -> None:
         assert wire.post("/v1/batch", json.dumps({"batch": events}).encode()).text == "ok"
 
 
-def until(look: Callable[[], Any], enough: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 30
-    while not enough(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
-    return found
-
-
 def test_a_dead_destination_is_named_and_restarts_nothing(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:
     sink = make_sink(Plan(status=500))
     appliance = make_appliance(
@@ -55,7 +46,7 @@ def test_a_dead_destination_is_named_and_restarts_nothing(make_appliance: MakeAp
     assert get(f"{url}/ready") == (200, '{"ready":true,"waiting_for":[]}')
     assert json.loads(get(f"{url}/health")[1]) == {"health": "well", "sick": []}
     post(appliance, 20)
-    status, body = until(lambda: get(f"{url}/ready"), lambda found: found[0] == 503)
+    status, body = until_enough(lambda: get(f"{url}/ready"), lambda found: found[0] == 503)
     assert "destination crm: is down" in json.loads(body)["waiting_for"][0]
     status, body = get(f"{url}/health")
     assert status == 200 and json.loads(body)["health"] == "degraded" and "crm" in json.loads(body)["sick"][0]
@@ -63,9 +54,9 @@ def test_a_dead_destination_is_named_and_restarts_nothing(make_appliance: MakeAp
     shown = appliance.sternpost("status")
     assert "what is ill" in shown.stdout and "destination crm: is down" in shown.stdout and " open " in shown.stdout
     sink.set_plan(Plan())
-    until(lambda: get(f"{url}/ready")[0], lambda code: code == 200)
+    until_enough(lambda: get(f"{url}/ready")[0], lambda code: code == 200)
     sink.wait_accepted({f"m{n}" for n in range(20)})
-    until(lambda: json.loads(get(f"{url}/health")[1])["health"], lambda health: health == "well")
+    until_enough(lambda: json.loads(get(f"{url}/health")[1])["health"], lambda health: health == "well")
 
 
 def test_metrics_are_named_by_the_grammar_and_hold_no_person(
@@ -77,7 +68,7 @@ def test_metrics_are_named_by_the_grammar_and_hold_no_person(
     post(appliance, 20)
     sink.wait_accepted({f"m{n}" for n in range(20)})
     look = lambda: get(f"{appliance.control_url}/metrics")[1]  # noqa: E731
-    text = until(look, lambda text: 'deliver_succeeded_events_total{destination="crm"} 20.0' in text)
+    text = until_enough(look, lambda text: 'deliver_succeeded_events_total{destination="crm"} 20.0' in text)
     assert "wal_committed_events_total 20.0" in text and 'deliver_lag_events{destination="crm"} 0.0' in text
     assert "u1" not in re.findall(r'"([^"]*)"', text)
     names = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)

@@ -3,23 +3,16 @@
 import random
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.load import make_event
 from tests.support.sink import Plan, Sink
+from tests.support.waiting import until
 from tests.support.wire import Wire, post
 
 EVENT = {"type": "track", "event": "Viewed", "anonymousId": "p"}
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
 
 
 def reload_and_hear(appliance: Appliance) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Arrival, Plan, Sink
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 COUNT = 12
@@ -34,13 +35,6 @@ def replay(appliance: Appliance) -> None:
 def replays(appliance: Appliance) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = appliance.admin("/v1/replays")["replays"]
     return found
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def audited(appliance: Appliance, what: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.appliance import ROOT, WRITE_KEY, Appliance
+from tests.support.waiting import until
 from tests.support.wire import Wire, basic
 
 COUNT = 5
@@ -117,10 +118,3 @@ def send(appliance: Appliance) -> None:
 
 def ids_in(notes: Path) -> list[str]:
     return [json.loads(line)["messageId"] for line in notes.read_text().splitlines()] if notes.exists() else []
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)

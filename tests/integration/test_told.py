@@ -1,28 +1,19 @@
 """What does not run is told where people look: a refused re-load, a broken plug-in, a parked destination."""
 
 import json
-import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.integration.test_cli_terminal import Terminal
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Sink
+from tests.support.waiting import until_enough
 from tests.support.wire import Wire
 
 MakeAppliance = Callable[..., Appliance]
 MakeSink = Callable[..., Sink]
 BROKEN = '"""Broken on purpose."""\nimport nothing_of_this_name\n'
-
-
-def until(look: Callable[[], Any], enough: Callable[[Any], bool], timeout_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not enough(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
 
 
 def test_a_refused_reload_is_told_until_a_good_one(make_appliance: MakeAppliance, make_sink: MakeSink) -> None:
@@ -33,7 +24,7 @@ def test_a_refused_reload_is_told_until_a_good_one(make_appliance: MakeAppliance
     appliance.config_path.write_text(good.replace('"2s"', '"soon"') + "\n[destinations.ads]\nplugin = 'jsonl'\n")
     line = next(number for number, one in enumerate(good.splitlines(), 1) if '"2s"' in one)
     appliance.reload()
-    overview = until(lambda: appliance.admin("/v1/overview"), lambda found: found["refused_reload"])
+    overview = until_enough(lambda: appliance.admin("/v1/overview"), lambda found: found["refused_reload"])
     refused = overview["refused_reload"]
     assert refused["file"] == str(appliance.config_path) and refused["when_ms"] > 0
     assert refused["faults"][0].startswith(f"{appliance.config_path}:{line}: destinations.crm.timeout: ")
@@ -107,7 +98,7 @@ def test_acting_on_what_does_not_run_says_why_not_and_loses_nothing(half: Applia
         "async def deliver(event: Event, config: Mine) -> None:\n    return None\n"
     )
     assert half.sternpost("reload").returncode == 0
-    done = until(
+    done = until_enough(
         lambda: {one["name"]: one for one in half.json("destinations", "list")}["own"],
         lambda one: one["delivered_total"] == 1,
     )

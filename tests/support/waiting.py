@@ -7,10 +7,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, timeout_s: float = 20.0) -> T:
+def until(look: Callable[[], T], what: str = "", timeout_s: float = 30.0) -> T:
     """Look again and again until the answer is true, and return it; fails with `what` after `timeout_s`."""
+    return until_enough(look, bool, what, timeout_s)
+
+
+def until_enough(look: Callable[[], T], enough: Callable[[T], object], what: str = "", timeout_s: float = 30.0) -> T:
+    """Look again and again until the answer is enough, and return it; fails with it, and `what`, after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"after {timeout_s} s: {what}"
+    while not enough(found := look()):
+        assert time.monotonic() < deadline, f"after {timeout_s} s {what}: {found!r}"
         time.sleep(0.05)
-    return answer
+    return found
