@@ -12,7 +12,6 @@ from tests.support.waiting import until
 from tests.support.wire import Wire
 
 COUNT = 12
-WAIT_S = 20.0
 
 
 def send(appliance: Appliance, ids: range, user: str = "u") -> None:
