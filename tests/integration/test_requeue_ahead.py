@@ -1,4 +1,4 @@
-"""A replay may give an event up while its destination is down: requeued, it still arrives in its order, and once."""
+"""A replay may give an event up before its destination, which is down, has come to it: requeued, it keeps its place."""
 
 import time
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def test_what_a_replay_gave_up_while_its_destination_is_down_comes_in_order_and_
     done(appliance, "replay", "--destination", "hook", "--from", "1h")
     until(lambda: appliance.admin("/v1/replays")["replays"], lambda found: not found)
     assert {one["message_id"] for one in appliance.admin("/v1/dead")["dead"]} == {ids[1] for ids in LATE.values()}
-    assert state(appliance)["state"] == "open", "the destination has delivered none of them"
+    assert state(appliance)["state"] == "open", "the destination has not come to them"
     sink.set_plan(Plan())
     seen = len(sink.arrivals())
     done(appliance, "dead", "requeue", "dest:hook", "--yes")
