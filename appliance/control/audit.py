@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from appliance.core import durable
+
 FILE = "audit.jsonl"
 FILE_BYTES_MAX = 16 * 1024 * 1024
 FILES_MAX = 8
@@ -54,12 +56,15 @@ class AuditTrail:
         Raises:
             OSError: it cannot be written.
         """
+        line = msgspec.json.encode(entry) + b"\n"
         with self._path.open("ab") as opened:
             os.fchmod(opened.fileno(), 0o600)
-            opened.write(msgspec.json.encode(entry) + b"\n")
+            opened.write(line)
             opened.flush()
             os.fsync(opened.fileno())
             size = opened.tell()
+        if size == len(line):
+            durable.sync_folder(self._path.parent)  # a new file's name must outlive a power cut as well
         if size >= FILE_BYTES_MAX:
             self._set_aside()
 

@@ -3,11 +3,13 @@
     python console_app.py FOLDER URL --data PATH --token-file PATH
 
 FOLDER/PID.json holds its environment, arguments and token; FOLDER/PID.keys one key a line. After an `s` it is stuck
-and hears no wish to end, after a `d` it hands over a file, after an `o` it opens a script and a page.
+and hears no wish to end, after a `d` it hands over a file, after an `o` it opens a script and a page, and after a `g` it
+has a child of its own, whose id stands in FOLDER/PID.grandchild and who hears no wish to end either.
 """
 
 import json
 import os
+import subprocess
 import sys
 import time
 from io import StringIO
@@ -40,6 +42,13 @@ class Told(App[None]):
             time.sleep(3600)
         elif event.key == "d":
             self.deliver_text(StringIO("exported, ä"), save_directory="/nowhere", save_filename='a "b".ndjson')
+        elif event.key == "g":
+            program = (
+                "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+            )
+            child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            assert child.stdout is not None and child.stdout.readline()
+            self._base.with_suffix(".grandchild").write_text(str(child.pid))
         elif event.key == "o":
             self.open_url("javascript:alert(1)")
             self.open_url("https://docs.example/page")

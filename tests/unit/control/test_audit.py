@@ -1,6 +1,7 @@
 """The audit trail: one line per action, bounded, readable after damage."""
 
 import json
+import os
 import stat
 import threading
 import time
@@ -53,6 +54,25 @@ def test_a_full_file_is_set_aside_and_the_oldest_goes(tmp_path: Path, monkeypatc
     assert names in (["audit.1.jsonl", "audit.2.jsonl"], ["audit.1.jsonl", "audit.2.jsonl", "audit.jsonl"])
     kept = [json.loads(line)["count"] for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     assert max(kept) == 40 and sorted(kept) == list(range(min(kept), 41)) and min(kept) > 20
+
+
+def test_a_line_is_on_disk_when_it_counts_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was whole in the file when it was synced, and the folder where the file is new."""
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def watched(handle: int) -> None:
+        status = os.fstat(handle)
+        synced.append((status.st_ino, 0 if stat.S_ISDIR(status.st_mode) else status.st_size))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    trail, path = AuditTrail(tmp_path), tmp_path / "audit.jsonl"
+    for number in range(3):
+        synced.clear()
+        trail.append(entry(number))
+        folder = [(tmp_path.stat().st_ino, 0)] if number == 0 else []
+        assert synced == [(path.stat().st_ino, path.stat().st_size), *folder]
 
 
 @pytest.mark.parametrize("read_bytes", [7, 100, 1 << 16])

@@ -266,6 +266,53 @@ async def test_a_window_has_the_role_of_the_token_that_opened_it(tmp_path: Path)
             assert reply.status == 401, "a token that was taken away opens nothing any more"
 
 
+async def test_a_token_that_is_taken_away_takes_its_windows_along_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.control.console.terminal.LOOK_S", 0.05)
+    (tmp_path / "eye").write_text("a token that only looks")
+    tokens = {"eye": {"token": f"file:{tmp_path / 'eye'}", "role": "viewer"}}
+    async with opened(tmp_path, tokens=tokens) as (room, told), browser(room) as eyes, browser(room) as admins:
+        form = {"token": "a token that only looks"}
+        async with eyes.post("/console/login", data=form, headers={"Origin": room.url}) as reply:
+            assert reply.status == 200
+        websocket = await window(room, eyes)
+        (pid,) = pids(told)
+        await signed_in(room, admins)
+        other = await window(room, admins)
+        room.control.apply(msgspec.structs.replace(room.loaded().config.control, tokens={}))
+        async with asyncio.timeout(8):
+            await _read_out(websocket)
+        assert websocket.close_code == 4000
+        await until(lambda: not lives(pid))
+        (theirs,) = set(pids(told)) - {pid}
+        assert lives(theirs) and not other.closed
+        await other.close()
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+async def test_what_a_console_started_ends_with_its_window(tmp_path: Path, how: str) -> None:
+    async with opened(tmp_path) as (room, told), browser(room) as http:
+        await signed_in(room, http)
+        websocket = await window(room, http)
+        (pid,) = pids(told)
+        await websocket.send_json(["stdin", "g"])
+        written = told / f"{pid}.grandchild"
+        grandchild = int(await until(lambda: written.exists() and written.read_text()))
+        assert lives(grandchild)
+        if how == "closed":
+            await websocket.close()
+        else:
+            os.kill(pid, 9)
+            await _read_out(websocket)
+        await until(lambda: not lives(pid))
+        try:
+            await until(lambda: not lives(grandchild), timeout_s=8)
+        finally:
+            if lives(grandchild):
+                os.kill(grandchild, 9)
+
+
 async def test_so_many_windows_and_no_more(tmp_path: Path) -> None:
     async with opened(tmp_path, console_windows_max=2) as (room, told), browser(room) as http:
         await signed_in(room, http)

@@ -106,3 +106,14 @@ async def test_old_answers_and_too_many_are_forgotten_but_never_what_runs() -> N
 )
 def test_what_can_be_a_key(text: str, is_one: bool) -> None:
     assert is_key(text) is is_one
+
+
+async def test_an_answer_is_kept_for_a_day_though_there_is_room_for_more() -> None:
+    clock = Clock()
+    once, deed = Once(clock), Deed()
+    await once.run("ada", "k", b"", deed)
+    clock.now_ms += 24 * 3600 * 1000
+    assert (await once.run("ada", "k", b"", deed))[1] is True
+    clock.now_ms += 1
+    assert (await once.run("ada", "k", b"", deed))[1] is False
+    assert deed.count == 2

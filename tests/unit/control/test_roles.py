@@ -231,3 +231,22 @@ async def test_a_tail_ends_when_its_token_is_taken_away(
             )
             async with asyncio.timeout(10):
                 assert MARK not in (await reply.content.read()).decode()
+
+
+async def test_an_answer_is_repeated_to_the_token_that_got_it_and_to_no_other(
+    tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = make_sink(Plan(fail_events={"Bad": 400, "Stuck": 500}))
+    async with furnished(tmp_path, sink, monkeypatch) as (room, tokens), aiohttp.ClientSession(room.url) as session:
+        replayed = []
+        for payloads in (True, True, False, False):
+            headers = {"Authorization": f"Bearer {tokens[Role.ADMIN, payloads]}", "Idempotency-Key": "the same"}
+            async with session.post("/v1/destinations/crm/pause", headers=headers) as reply:
+                assert reply.status == 200, await reply.text()
+                replayed.append("Idempotency-Replayed" in reply.headers)
+        assert replayed == [False, True, False, True]
+        done = [one["who"] for one in (await room.get("/v1/audit"))["audit"] if one["what"] == "destination.pause"]
+        assert done == ["admin-false", "admin-true"]
+        headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR, False]}", "Idempotency-Key": "the same"}
+        async with session.post("/v1/destinations/crm/resume", headers=headers) as reply:
+            assert reply.status == 200, "a key of somebody else's was not used by this token"
