@@ -86,6 +86,15 @@ class Filler:
         return reply
 
 
+def started_without(sink: Sink, make_appliance: Callable[..., Appliance], **wal: str) -> Appliance:
+    """An appliance with a small log, whose destination, this sink, is down."""
+    small = {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB", **wal}
+    appliance = make_appliance({"wal": small, "destinations": {"hook": webhook(sink.url)}})
+    sink.stop()
+    appliance.start()
+    return appliance
+
+
 def health(appliance: Appliance) -> Reply:
     with Wire(appliance.port) as wire:
         return wire.request("GET", "/health")
@@ -121,14 +130,7 @@ def test_a_spent_budget_answers_503_and_recovers(
     repeats: int,
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance(
-        {
-            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"},
-            "destinations": {"hook": webhook(sink.url)},
-        }
-    )
-    sink.stop()
-    appliance.start()
+    appliance = started_without(sink, make_appliance)
     filler = Filler(appliance, seed, people, repeats)
     refused = filler.until(503)
     assert int(refused.headers["retry-after"]) >= 1
@@ -152,14 +154,7 @@ def test_a_spent_budget_and_many_events_that_are_refused_for_good(
 ) -> None:
     """Dead letters take far more than the same events in the log: for want of room nothing may stand still."""
     sink = make_sink()
-    appliance = make_appliance(
-        {
-            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"},
-            "destinations": {"hook": webhook(sink.url)},
-        }
-    )
-    sink.stop()
-    appliance.start()
+    appliance = started_without(sink, make_appliance)
     filler = Filler(appliance, seed, people=500, repeats=8)
     filler.until(503)
     poison = {f"m{n}" for n in range(filler.n) if n % 5 < 2}
@@ -186,14 +181,7 @@ def test_a_spent_budget_survives_a_kill(
     figure: Callable[[str], None],
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance(
-        {
-            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB"},
-            "destinations": {"hook": webhook(sink.url)},
-        }
-    )
-    sink.stop()
-    appliance.start()
+    appliance = started_without(sink, make_appliance)
     filler = Filler(appliance, seed)
     filler.until(503)
     appliance.kill()
@@ -210,14 +198,7 @@ def test_drop_oldest_goes_on_accepting_and_says_what_it_dropped(
     people: int,
 ) -> None:
     sink = make_sink()
-    appliance = make_appliance(
-        {
-            "wal": {"disk_bytes_max": "24 MiB", "ballast_bytes": "1 MiB", "on_full": "drop_oldest"},
-            "destinations": {"hook": webhook(sink.url)},
-        }
-    )
-    sink.stop()
-    appliance.start()
+    appliance = started_without(sink, make_appliance, on_full="drop_oldest")
     filler = Filler(appliance, seed, people)
     for _ in range(300):
         reply = filler.send()
