@@ -87,5 +87,4 @@ def test_the_mouse_does_what_keys_do(
         terminal.until("HTTP 400")
         terminal.click("q quit")
     assert [arrival.message_id for arrival in sink.accepted()] == ["m03"]
-    audited = [json.loads(line)["what"] for line in (appliance.data / "audit.jsonl").read_text().splitlines()]
-    assert audited == ["dead.requeue"]
+    assert [line["what"] for line in appliance.audited()[0]] == ["dead.requeue"]
