@@ -66,11 +66,12 @@ class Feed:
 
     def fill(self) -> bool:
         """Take what there is room for, at most one read. Returns whether there is more, and room for it."""
-        if not self._planned and self.behind and self._room():
+        bytes_max = self._unsettled_bytes_max()
+        if not self._planned and self.behind and self._room(bytes_max):
             self._read()
-        while self._planned and self._room():
+        while self._planned and self._room(bytes_max):
             self._offer(self._planned.popleft())
-        return self.behind and self._room()
+        return self.behind and self._room(bytes_max)
 
     def left(self, effects: Iterable[Effect]) -> None:
         """These jobs are delivered, or safe elsewhere; what they took is free."""
@@ -87,8 +88,8 @@ class Feed:
         self._recover()
         return first
 
-    def _room(self) -> bool:
-        return self._cursor.unsettled < self._read_ahead_max and self._bytes < self._unsettled_bytes_max()
+    def _room(self, bytes_max: int) -> bool:
+        return self._cursor.unsettled < self._read_ahead_max and self._bytes < bytes_max
 
     def _read(self) -> None:
         after = self._cursor.read
