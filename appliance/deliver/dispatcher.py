@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import uvloop
 from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.config import Config, DestinationConfig
+from appliance.core.errors import LogFailed, Overloaded
 from appliance.core.event import Event, Record
 from appliance.core.pauses import Pauses
 from appliance.deliver import operations
@@ -60,6 +62,8 @@ class Dispatcher:
 
     def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
         self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
+        self._wal = config.wal
+        """As the log was opened with it: a re-load does not change it."""
         self._paused = Pauses(paused_file)
         self._replay_names = ReplayNames(paused_file.with_name("replays.json"))
         self._workers: dict[str, Worker] = {}
@@ -153,7 +157,8 @@ class Dispatcher:
             await worker.stop(CALLS_TIMEOUT_S)
         except TimeoutError:
             _LOG.error("outcomes_not_saved", destination=worker.stream.key, kept="the events, which are sent again")
-            await self._log_write(lambda _: None)
+            with contextlib.suppress(Overloaded, LogFailed):  # Whatever was before it is through then as well.
+                await self._log_write(lambda _: None)
 
     async def _end_parked(self, configured: Collection[str]) -> list[str]:
         """Replays of destinations that are not configured any more end, since nobody goes on with them."""
@@ -244,7 +249,7 @@ class Dispatcher:
         return worker
 
     def _shares(self) -> Shares:
-        return shares_of(self._config.wal, max(len(self._bound), len(self._workers)))
+        return shares_of(self._wal, max(len(self._bound), len(self._workers)))
 
     # Waking --------------------------------------------------------------------------------------------------
 
@@ -265,7 +270,7 @@ class Dispatcher:
     def _check_backlogs(self) -> None:
         self._loop.call_later(BACKLOG_CHECK_S, self._check_backlogs)
         for worker in list(self._workers.values()):
-            enforce_backlog(worker, self._log, self._config.wal.disk_bytes_max)
+            enforce_backlog(worker, self._log, self._wal.disk_bytes_max)
 
     # What operators ask --------------------------------------------------------------------------------------
 

@@ -89,6 +89,8 @@ class Feed:
         return first
 
     def _room(self, bytes_max: int) -> bool:
+        if self._cursor.recovering:
+            return True  # A former process had room for it, and nothing held goes out before it is here.
         return self._cursor.unsettled < self._read_ahead_max and self._bytes < bytes_max
 
     def _read(self) -> None:

@@ -15,7 +15,7 @@ from appliance.core.errors import LogFailed
 from appliance.core.event import Event, pack_event, unpack_event
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Buried, Effect, Held, Job, Joined, Parted, Settled, Skipped
-from appliance.wal.log import DeadLetter, HeldJob, Log, Progress, Skip, Transaction
+from appliance.wal.log import DamagedBlock, DeadLetter, HeldJob, Log, Progress, Skip, Transaction
 
 AGAIN_S = 1.0
 """Wait before a refused write is tried again."""
@@ -82,8 +82,8 @@ class Ledger:
             return
         if self._idle or self.failed or self._loop.time() < self._not_before:
             return
+        change = self._change(self._pending)
         self._out, self._pending, self._saving_low = self._pending, [], self._cursor.low
-        change = self._change(self._out)
         self._soon = not urgent
         try:
             self._writing = self._log.write(change, soon=self._soon)
@@ -206,8 +206,12 @@ class Ledger:
         )
 
     def _original(self, sequence: int) -> bytes:
-        """The record as it was collected, while the log still has it."""
-        for block in self._log.read(sequence - 1, 1):
+        """The record as it was collected, while the log still has it, undamaged."""
+        try:
+            blocks = self._log.read(sequence - 1, 1)
+        except DamagedBlock:
+            return b""
+        for block in blocks:
             for record in block.records:
                 if record.sequence == sequence:
                     return _ENCODER.encode(record)

@@ -6,6 +6,8 @@ from appliance.core.config import WalConfig
 
 UNSETTLED_BYTES_MAX = 8 << 20
 """Bytes of events that one destination has in memory."""
+RESERVE_USED_MAX = 0.1
+"""Of the reserve; it counts as used beyond this. All slack together is as much again."""
 _UNSETTLED_SHARE = 0.15
 """Of the reserve above high water, for all destinations together. A dead letter takes more than twice of its event."""
 
@@ -15,6 +17,8 @@ class Shares(NamedTuple):
 
     held_bytes: int
     """At this size of its held queues it stops reading."""
+    slack_bytes: int
+    """With more than that held it stops reading while the reserve is used: one who waits stops nobody."""
     unsettled_bytes: int
     """Bytes of events taken from the log and not safe elsewhere; one larger event still goes through."""
 
@@ -30,5 +34,6 @@ def shares_of(wal: WalConfig, destinations: int) -> Shares:
     reserve = wal.disk_bytes_max * (1 - wal.high_water)
     return Shares(
         held_bytes=min(wal.held_bytes_max, wal.disk_bytes_max // (2 * count)),
+        slack_bytes=int(reserve * RESERVE_USED_MAX) // count,
         unsettled_bytes=max(1, min(UNSETTLED_BYTES_MAX, int(reserve * _UNSETTLED_SHARE) // count)),
     )

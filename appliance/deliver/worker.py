@@ -25,7 +25,7 @@ from appliance.deliver.order import Order
 from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
 from appliance.deliver.rules import breaker_of, rules_of
-from appliance.deliver.shares import Shares
+from appliance.deliver.shares import RESERVE_USED_MAX, Shares
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
 STALLED_S = 1.0
@@ -38,8 +38,6 @@ CLOSE_S_MIN = 0.3
 """So long a plug-in may take to close, however much time its calls took."""
 SETTLE_TIMEOUT_S = 1.5
 """At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
-RESERVE_USED_MAX = 0.1
-"""Beyond this share of what the log keeps free of events, a destination that holds something reads no more."""
 LOAD_JOBS = 100
 """Jobs of one lane taken from the held store at once."""
 _LOG = logs.logger("deliver")
@@ -205,8 +203,10 @@ class Worker:
             return False
         if self.cursor.recovering:
             return True  # Nothing held goes out before that; a full held queue could never drain.
-        held_jobs, held_bytes = self._log.held_size(self.stream.key)
-        if held_bytes >= self._shares().held_bytes or (held_jobs and self._log.reserve_used > RESERVE_USED_MAX):
+        held_bytes, shares = self._log.held_size(self.stream.key)[1], self._shares()
+        if held_bytes >= shares.held_bytes:
+            return False
+        if held_bytes > shares.slack_bytes and self._log.reserve_used > RESERVE_USED_MAX:
             return False
         return self.order.breaker.closed or self.order.wants_fresh(now_ms)
 

@@ -2,13 +2,13 @@
 
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
-from tests.support.sink import Sink
+from tests.support.sink import Plan, Sink
+from tests.support.waiting import until, until_enough
 from tests.support.wire import Wire
 
 COUNT, ROTTEN = 6, 3
@@ -28,10 +28,7 @@ def test_a_damaged_block_is_recorded_as_a_skip(
     appliance.start()
     assert appliance.sternpost("destinations", "resume", "hook").returncode == 0
     sink.wait_accepted({f"m{n}" for n in range(1, COUNT + 1) if n != ROTTEN})
-    until = time.monotonic() + 20
-    while not (found := skips(appliance)):
-        assert time.monotonic() < until, "the skip is not recorded"
-        time.sleep(0.05)
+    found = until(lambda: skips(appliance), "the skip is not recorded")
     for _ in range(2):
         appliance.kill()
         appliance.start()
@@ -47,6 +44,26 @@ def test_a_damaged_block_is_recorded_as_a_skip(
     assert lost.returncode == 1
     assert f"{ROTTEN} to {ROTTEN}, which hook skipped (damaged block" in lost.stderr
     assert f"m{ROTTEN}" not in {arrival.message_id for arrival in sink.arrivals()}
+
+
+def test_an_event_whose_block_rots_while_it_waits_becomes_a_dead_letter_all_the_same(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink]
+) -> None:
+    sink = make_sink(Plan(status=500))
+    retry = {"attempts_max": 3, "delay_min": "1s", "delay_max": "1s"}
+    appliance = make_appliance({"destinations": {"hook": webhook(sink.url, retry=retry)}})
+    appliance.start()
+    send(appliance, range(1, ROTTEN + 1))
+    until(lambda: appliance.admin("/v1/overview")["log"]["held"]["count"] == ROTTEN, "they are not held")
+    appliance.kill()
+    rot(appliance.data / "wal" / "data.mdb")
+    appliance.start()
+    letters = until_enough(
+        lambda: appliance.admin("/v1/dead?full=1")["dead"], lambda found: len(found) == ROTTEN, "one is missing"
+    )
+    assert sorted(one["message_id"] for one in letters) == [f"m{n}" for n in range(1, ROTTEN + 1)]
+    assert [bool(one["original"]) for one in sorted(letters, key=lambda one: one["message_id"])] == [True, True, False]
+    assert "destination_stalled" not in appliance.log()
 
 
 def send(appliance: Appliance, numbers: range) -> None:
