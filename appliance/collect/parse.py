@@ -6,8 +6,6 @@ are read. What is no strict JSON, or would take long, gets None here and goes to
 Source: contract/http.md, Answers and What becomes of an event.
 """
 
-import math
-import re
 import uuid
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
@@ -16,6 +14,7 @@ import msgspec
 
 from appliance.core import json_text
 from appliance.core.event import MESSAGE_ID_SET, REPAIRED, TYPE_SET, Record
+from appliance.core.id_text import clean_id, id_of, text_of
 
 TYPES = {name: name for name in ("identify", "track", "page", "screen", "group", "alias", "merge")}
 REFUSALS_KEPT_MAX = 1_000
@@ -27,8 +26,6 @@ COMMAS_MAX = 400_000
 """A body with more may hold so many tiny elements that a list of them all would cost 100 MB."""
 SCAN_BYTES_MAX = 16 * 1024
 """A larger event that may be nested too deeply goes to the second parser: finding out takes long on an event loop."""
-NUMBER_CHARACTERS_MAX = 1_000
-"""A number of more characters is no id."""
 
 
 class Refusal(NamedTuple):
@@ -132,14 +129,8 @@ class _Outer(msgspec.Struct, rename="camel"):
 _HEAD, _ANY_HEAD = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_AnyHead)
 _PLAIN_HEAD = msgspec.json.Decoder(_PlainHead)
 _BATCH, _OUTER = msgspec.json.Decoder(_Batch), msgspec.json.Decoder(_Outer)
-_VALUE, _TEXT = msgspec.json.Decoder(msgspec.Raw), msgspec.json.Decoder(str)
+_VALUE = msgspec.json.Decoder(msgspec.Raw)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-# Controls, format characters that show nothing, fillers and variation selectors; not those of category Cf that do show,
-# such as Arabic number signs.
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800"
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
-)
 
 
 def parse_event(body: bytes, type: str, envelope: Envelope, limits: Limits) -> Parsed | None:
@@ -236,18 +227,6 @@ def write_key(body: bytes) -> str:
         return ""
 
 
-def text_of(value: bytes) -> str:
-    """The text of a JSON string that is strict; "" for any other value."""
-    return _TEXT.decode(value) if value[:1] == b'"' else ""
-
-
-def clean_id(text: str) -> str:
-    """An id as a key: trimmed, without characters that nobody sees."""
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    return _INVISIBLE.sub("", text).strip()
-
-
 def _opens(raw: bytes) -> int:
     """How many brackets may open: it is nested no deeper than that."""
     if len(raw) > SCAN_BYTES_MAX:
@@ -329,21 +308,8 @@ def _odd_head(raw: bytes) -> tuple[_Head, int]:
     """
     head = _ANY_HEAD.decode(raw)
     message_id = bytes(head.message_id)
-    ids = (_id(message_id), _id(bytes(head.anonymous_id)), _id(bytes(head.user_id)))
+    ids = (id_of(message_id), id_of(bytes(head.anonymous_id)), id_of(bytes(head.user_id)))
     return _Head(text_of(bytes(head.type)), *ids), 0 if message_id[:1] == b'"' else MESSAGE_ID_SET
-
-
-def _id(value: bytes) -> str:
-    """An id as text: 7.0 is "7" as in JavaScript; a number beyond a float's reach keeps its digits."""
-    if value[:1] not in (b"-", *(b"%d" % digit for digit in range(10))):
-        return text_of(value)
-    if len(value) > NUMBER_CHARACTERS_MAX:
-        return ""
-    text = value.decode()
-    number = float(text)
-    if text.lstrip("-").isdigit() or not math.isfinite(number):
-        return text
-    return str(int(number)) if number.is_integer() and abs(number) < 1e21 else repr(number)
 
 
 def _misshapen(body: bytes) -> Parsed | None:

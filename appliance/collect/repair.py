@@ -13,6 +13,7 @@ from appliance.collect import parse
 from appliance.collect.parse import Envelope, Limits, Parsed
 from appliance.core import json_text
 from appliance.core.event import REPAIRED
+from appliance.core.id_text import text_of
 
 # A string, to be left alone, or a number that is none.
 _NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?(?:NaN|Infinity)', re.DOTALL)
@@ -49,7 +50,7 @@ def parse_batch(body: bytes, envelope: Envelope, limits: Limits) -> Parsed:
         events = outer.get(b'"batch"', b"null")
         if events[:1] != b"[":
             return parse.refused(parse.EMPTY_BATCH, body)
-        envelope = envelope.sent(parse.text_of(outer.get(b'"sentAt"', b"")))
+        envelope = envelope.sent(text_of(outer.get(b'"sentAt"', b"")))
         parsed = parse.take(_events(events, limits), envelope, limits)
     except _TooMany:
         return parse.refused(parse.TOO_MANY, body)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from appliance.collect import parse, repair
 from appliance.collect.parse import Envelope, Limits, Parsed
 from appliance.core.event import MESSAGE_ID_SET, REPAIRED, TYPE_SET, Record
+from appliance.core.id_text import clean_id
 from tests.support.json_drawn import OBJECTS, TEXT, VALUES, decoded, quoted
 
 ENVELOPE = Envelope("web", 1_795_000_000_000, "192.0.2.7", "2026-11-21T00:00:00.000Z")
@@ -249,8 +250,8 @@ def test_repair_changes_only_what_is_broken(values: list[str], name: str) -> Non
 
 @given(st.text(max_size=20))
 def test_ids_are_clean(text: str) -> None:
-    cleaned = parse.clean_id(text)
-    assert cleaned == cleaned.strip() == parse.clean_id(cleaned)
+    cleaned = clean_id(text)
+    assert cleaned == cleaned.strip() == clean_id(cleaned)
     assert not set(cleaned) & set("\u200b\ufeff\u2060\u00ad\u0000\u200e\u3164\ufe0f\u2028")
     if text.isalnum() and text.isascii():
         assert cleaned == text
