@@ -341,8 +341,10 @@ def _not_listening(part: str, address: str, error: OSError) -> str:
 def _needs_restart(old: Config, new: Config) -> list[str]:
     tables = ("collect", "control", "wal", "outbound")
     new = msgspec.structs.replace(new, control=msgspec.structs.replace(new.control, tokens=old.control.tokens))
-    changed = [name for name in tables if getattr(old, name) != getattr(new, name)]
-    return [f"[{name}] changed; it takes effect at the next start" for name in changed]
+    changed = [f"[{name}]" for name in tables if getattr(old, name) != getattr(new, name)]
+    if old.identity.enabled != new.identity.enabled:
+        changed.append("[identity] enabled")
+    return [f"{name} changed; it takes effect at the next start" for name in changed]
 
 
 def _changed_sources(old: Mapping[str, SourceConfig], new: Mapping[str, SourceConfig]) -> list[str]:

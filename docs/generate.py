@@ -42,8 +42,8 @@ destinations. `sternpost init` writes a commented file, and `sternpost check` pr
 - Relative paths start from the file's folder.
 - A secret is given as `"env:NAME"` or `"file:PATH"`. A literal is accepted for keys named `write_key` only, which
   browsers show anyway.
-- SIGHUP re-loads sources, destinations and plug-ins; the other tables take effect at the next start. A file with a
-  fault is refused, and what was in force stays.
+- SIGHUP re-loads sources, destinations, plug-ins and the rules of identity; the other tables take effect at the next
+  start. A file with a fault is refused, and what was in force stays.
 """
 
 COMMANDS_HEAD = """\

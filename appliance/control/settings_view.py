@@ -28,6 +28,8 @@ RESTART = ("collect", "control", "wal", "outbound")
 """Tables that take effect at the next start, but for ..."""
 NO_RESTART = ("control", "tokens")
 """... this one."""
+KEY_RESTART = ("identity", "enabled")
+"""A key that does, in a table that is re-loaded."""
 
 
 class _Key(NamedTuple):
@@ -165,7 +167,7 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def _needs_restart(path: KeyPath) -> bool:
-    return path[0] in RESTART and path[:2] != NO_RESTART
+    return path == KEY_RESTART or (path[0] in RESTART and path[:2] != NO_RESTART)
 
 
 def _is_named_tables(annotation: Any) -> bool:

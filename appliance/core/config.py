@@ -11,6 +11,8 @@ import msgspec
 
 from appliance.core.secret import Secret
 
+ID_TYPES = ("user_id", "email", "phone", "device_id", "anonymous_id")
+"""Types of ids that every event may have; all others are external ids, or configured."""
 MIB, GIB, HOUR_S, DAY_S = 1 << 20, 1 << 30, 3600.0, 86_400.0
 
 # What a value means and may be; `core/tables.py` reads them when it converts a table.
@@ -25,6 +27,10 @@ Origin = Annotated[str, msgspec.Meta(extra={"unit": "origin"})]
 Url = Annotated[str, msgspec.Meta(extra={"unit": "url"})]
 Start = Annotated[str, msgspec.Meta(extra={"unit": "start"})]
 Moment = Annotated[str, msgspec.Meta(extra={"unit": "moment"})]
+CallingCode = Annotated[str, msgspec.Meta(extra={"unit": "calling_code"})]
+EventPath = Annotated[str, msgspec.Meta(extra={"unit": "event_path"})]
+CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
+"""0 stands for no limit: TOML has no word for none."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -223,6 +229,43 @@ class OutboundConfig(_Table, frozen=True, kw_only=True):
     """Bytes of a reply that are read; the rest is cut."""
 
 
+class IdTypeConfig(_Table, frozen=True, kw_only=True):
+    """One type of id. None is "as this type is by default"; `identity/rules.py` knows the defaults."""
+
+    enabled: bool = True
+    """Whether ids of this type are read at all."""
+    paths: list[EventPath] = []
+    """Further places in an event that hold such an id: "properties.card", "context.traits.loyaltyId"."""
+    normalise: Literal["trim", "lower", "digits", "email", "phone"] | None = None
+    """What makes two spellings one id; default: email and phone for these two types, trim for all others."""
+    blocked: list[str] = []
+    """Values that are nobody's id, beside "null", "unknown", "0" and others that are always blocked."""
+    most: CountOrNone | None = None
+    """No person has more ids of this type; 0: no limit; default: user_id 10, device_id 20, anonymous_id 100, else 5."""
+    unique: bool | None = None
+    """Whether two of them are two people unless alias, merge or an operator says otherwise; default: user_id alone."""
+    priority: CountOrNone | None = None
+    """The lower, the sooner an id decides whose event it is; default: user_id 10, email 20, phone 30, device_id 50,
+    anonymous_id 60, others 40."""
+    window: Seconds | None = None
+    """An id not seen for longer joins nobody any more, counted in whole days; 0, and by default: no such bound."""
+
+
+class IdentityConfig(_Table, frozen=True, kw_only=True):
+    enabled: bool = True
+    """Keep the person graph; without it a person is an anonymousId, else a userId. Takes effect at the next start."""
+    shared_after: Count = 3
+    """An id seen with more different unique ids than this is shared, a kiosk say, and joins nobody any more."""
+    ids_max: CountOrNone = 500
+    """No person has more ids altogether; 0: no limit."""
+    phone_country: CallingCode = ""
+    """Calling code of phone numbers written without one, such as "44"; "": they are left out."""
+    keep_traits: bool = True
+    """Keep names, addresses and the like of identified people, for `people suggest`."""
+    ids: dict[str, IdTypeConfig] = {}
+    """Rules by type of id: user_id, email, phone, device_id, anonymous_id, or one of your own."""
+
+
 class LogsConfig(_Table, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is written."""
@@ -243,6 +286,8 @@ class Config(_Table, frozen=True, kw_only=True):
     """Where plug-ins are found."""
     outbound: OutboundConfig = OutboundConfig()
     """How plug-ins reach out by HTTP."""
+    identity: IdentityConfig = IdentityConfig()
+    """Whose event it is: the rules of the person graph."""
     logs: LogsConfig = LogsConfig()
     """What the process says."""
     sources: dict[str, SourceConfig] = {}

@@ -1,5 +1,6 @@
 """Reads `sternpost.toml`: every fault at once, with file, line, key and a suggestion; without a file, the defaults."""
 
+import difflib
 import os
 import re
 import tomllib
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from appliance.core import units, write_keys
-from appliance.core.config import Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
+from appliance.core.config import ID_TYPES, Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.secret import TOKEN_CHARACTERS_MIN, Secret
 from appliance.core.tables import BAD, Faults, KeyPath, convert, convert_struct, did_you_mean, shown
@@ -239,6 +240,7 @@ def _cross_check(table: dict[str, Any], faults: Faults) -> None:
     _check_listeners(table, faults)
     _check_write_keys(_tables(table, "sources"), faults)
     _check_tokens(_tables(table, "control").get("tokens"), faults)
+    _check_id_types(_tables(table, "identity").get("ids"), faults)
     for name, destination in _tables(table, "destinations").items():
         _check_sources_of(("destinations", name, "sources"), destination.get("sources"), table, faults)
         _check_order(("destinations", name, "retry"), destination.get("retry"), "delay_min", "delay_max", faults)
@@ -318,6 +320,23 @@ def _check_tokens(tokens: Any, faults: Faults) -> None:
             faults.add((*path, "token"), f"is shorter than {TOKEN_CHARACTERS_MIN} characters", "`openssl rand -hex 24`")
         elif owners.setdefault(token.reveal(), name) != name:
             faults.add((*path, "token"), f"is the token of {shown(owners[token.reveal()])} too", "give each its own")
+
+
+def _check_id_types(types: Any, faults: Faults) -> None:
+    """Names of types of ids: what is nearly one of ours, and says nowhere where it stands in an event, is a slip."""
+    for name, table in types.items() if isinstance(types, dict) else ():
+        path: KeyPath = ("identity", "ids", name)
+        if not _NAME.fullmatch(name):
+            faults.add(path, "is no name: up to 64 letters, digits, `-`, `_`, `.`; a letter or digit first")
+        elif name not in ID_TYPES and not (isinstance(table, dict) and table.get("paths")):
+            if meant := next((known for known in ID_TYPES if _nearly(name, known)), ""):
+                faults.add(path, "is no type of ours", f'did you mean "{meant}"? one of your own needs `paths`')
+
+
+def _nearly(name: str, known: str) -> bool:
+    """Whether one was written for the other: `userId`, `e-mail`, `emial`."""
+    first, second = (re.sub(r"[^a-z0-9]", "", word.lower()) for word in (name, known))
+    return sorted(first) == sorted(second) or difflib.SequenceMatcher(None, first, second).ratio() > 0.88
 
 
 def _check_sources_of(path: KeyPath, names: Any, table: dict[str, Any], faults: Faults) -> None:

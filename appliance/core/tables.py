@@ -290,6 +290,16 @@ def _without_login(text: str) -> str:
     return shown(re.sub(r"//[^/@]*@", "//...@", text))
 
 
+def _check_calling_code(text: str) -> None:
+    if text and not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII):
+        raise ValueError(f'{shown(text)} is no calling code; write its digits alone, such as "44"')
+
+
+def _check_event_path(text: str) -> None:
+    if not all(text.split(".")) or re.search(r'["\\\x00-\x1f]', text):
+        raise ValueError(f'{shown(text)} is no place in an event; write keys with dots, such as "context.traits.card"')
+
+
 _TEXT_CHECKS: dict[str, Callable[[str], object]] = {
     "address": units.parse_address,
     "network": _check_network,
@@ -298,6 +308,8 @@ _TEXT_CHECKS: dict[str, Callable[[str], object]] = {
     "endpoint": _check_endpoint,
     "start": units.parse_start,
     "moment": units.parse_moment,
+    "calling_code": _check_calling_code,
+    "event_path": _check_event_path,
 }
 
 

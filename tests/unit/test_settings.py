@@ -155,6 +155,17 @@ FAULTS = [
     ("an unclosed string", 'a = """\n\n', 3, "syntax", ""),
     ("a key twice", "[wal]\n[wal]", 2, "syntax", ""),
     ("nesting without end", "a = " + "[" * 100_000, 0, "syntax", "nested too deep"),
+    ("a type of id misspelt", "[identity.ids.userId]\nmost = 2", 1, "identity.ids.userId", 'did you mean "user_id"? one of your own needs `paths`'),
+    ("letters of a type exchanged", "[identity.ids.emial]\nmost = 2", 1, "identity.ids.emial", 'did you mean "email"?'),
+    ("a key of a type misspelt", "[identity.ids.email]\nblokced = []", 2, "identity.ids.email.blokced", 'did you mean "blocked"?'),
+    ("an unknown normaliser", "[identity.ids.email]\nnormalise = 'lowr'", 2, "identity.ids.email.normalise", 'did you mean "lower"?'),
+    ("a strange type of id", "[identity.ids.'a b']\nmost = 2", 1, 'identity.ids."a b"', "is no name"),
+    ("no place in an event", "[identity.ids.card]\npaths = ['context..card']", 2, "identity.ids.card.paths[0]", "is no place in an event"),
+    ("a quote in a path", "[identity.ids.card]\npaths = ['a\"b']", 2, "identity.ids.card.paths[0]", "is no place in an event"),
+    ("no calling code", "[identity]\nphone_country = '+44'", 2, "identity.phone_country", 'its digits alone, such as "44"'),
+    ("a value for a type of id", "[identity.ids]\nemail = 3", 2, "identity.ids.email", "expected a table"),
+    ("a value for identity", "identity = 3", 1, "identity", "expected a table, got 3 (write [identity])"),
+    ("nothing shared after none", "[identity]\nshared_after = 0", 2, "identity.shared_after", "must be at least 1"),
     ("too deep for anybody", "a" + ".a" * 200 + " = 1", 1, "a.a.a.a", "nested more than"),
 ]  # fmt: skip
 
@@ -166,6 +177,35 @@ def test_a_fault(tmp_path: Path, text: str, line: int, key: str, words: str) -> 
     found = faults_of(tmp_path, text)
     assert [(one_line, one_key) for one_line, one_key, _ in found] == [(line, key)]
     assert words in found[0][2]
+
+
+def test_rules_of_identity(tmp_path: Path) -> None:
+    """Keys that are left out are None, "as the type is by default"; 0 is no limit; near names are free with a path."""
+    identity = read(
+        tmp_path,
+        """
+[identity]
+ids_max = 0
+phone_country = "44"
+[identity.ids.email]
+blocked = ["info@example.com"]
+[identity.ids.card]
+paths = ["properties.card", "context.traits.loyaltyId"]
+normalise = "digits"
+window = "90d"
+[identity.ids.usersid]
+paths = ["properties.sid"]
+[identity.ids.liveramp]
+most = 0
+""",
+    ).config.identity
+    assert (identity.enabled, identity.shared_after, identity.ids_max, identity.keep_traits) == (True, 3, 0, True)
+    assert list(identity.ids) == ["email", "card", "usersid", "liveramp"]
+    email, card = identity.ids["email"], identity.ids["card"]
+    assert email.blocked == ["info@example.com"]
+    assert (email.most, email.unique, email.priority, email.normalise, email.window) == (None,) * 5
+    assert (card.paths, card.window) == (["properties.card", "context.traits.loyaltyId"], 90 * 86_400.0)
+    assert identity.ids["liveramp"].most == 0
 
 
 def test_what_is_no_text(tmp_path: Path) -> None:

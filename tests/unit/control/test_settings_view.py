@@ -55,6 +55,7 @@ async def test_every_key_with_value_default_words_and_line(tmp_path: Path) -> No
         assert (retention["value"], retention["default"], retention["origin"]) == (7200.0, 86_400.0, "file")
         assert lines[retention["line"] - 1].startswith("retention") and retention["file"] == room.config_file
         assert retention["restart"] is True and "replay" in retention["doc"]
+        assert found["identity.enabled"]["restart"] is True and found["identity.shared_after"]["restart"] is False
         untouched = found["wal.on_full"]
         assert (untouched["value"], untouched["origin"], untouched["line"], untouched["file"]) == (
             "reject",
