@@ -75,6 +75,17 @@ def enrich(record: Record, person_id: str, *, from_graph: bool = False) -> bytes
     return _splice(record.raw, changes)
 
 
+def event_ms(record: Record) -> int:
+    """The event's own time, as `timestamp` will say it; the received time where it cannot be told."""
+    try:
+        top = _TOP.decode(record.raw)
+        sent_ms = _parse(top.sentAt)
+        sent_ms = _parse_text(record.sent_at) if sent_ms is None and _is_missing(top.sentAt) else sent_ms
+        return _given_ms(record, top, _parse(top.originalTimestamp), sent_ms)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return record.received_ms
+
+
 def _times(record: Record, top: _Top) -> list[_Change]:
     received = _instant(record.received_ms)
     original_ms, sent_ms = _parse(top.originalTimestamp), _parse(top.sentAt)
@@ -86,15 +97,21 @@ def _times(record: Record, top: _Top) -> list[_Change]:
         changes.append((b"sentAt", received if sent_ms is None else _ENCODE(record.sent_at), top.sentAt))
     if _is_instant(bytes(top.timestamp)):
         return changes
-    given_ms = _parse(top.timestamp)
-    if given_ms is None:
-        sent_ms = record.received_ms if sent_ms is None else sent_ms
-        given_ms = record.received_ms - (sent_ms - (record.received_ms if original_ms is None else original_ms))
+    given_ms = _given_ms(record, top, original_ms, sent_ms)
     try:
         changes.append((b"timestamp", _instant(given_ms), top.timestamp))
     except OverflowError:  # beyond the years 1 to 9999
         changes.append((b"timestamp", received, top.timestamp))
     return changes
+
+
+def _given_ms(record: Record, top: _Top, original_ms: int | None, sent_ms: int | None) -> int:
+    """When it happened: as the client says, else by how long ago the client says it was when it was sent."""
+    given_ms = _parse(top.timestamp)
+    if given_ms is not None:
+        return given_ms
+    sent_ms = record.received_ms if sent_ms is None else sent_ms
+    return record.received_ms - (sent_ms - (record.received_ms if original_ms is None else original_ms))
 
 
 def _is_missing(value: msgspec.Raw) -> bool:

@@ -215,6 +215,13 @@ class Log:
         """
         self._state.set_active(destinations)
 
+    def pin(self, reader: str, low: int) -> None:
+        """A reader that is no destination is done up to `low`: what is above is not trimmed. Any thread.
+
+        It is not remembered over a restart: who reads says so again before the log starts.
+        """
+        self._state.pin(reader, low)
+
     def stats(self) -> LogStats:
         """Figures of the moment; any thread, some 100 us."""
         intake, writer = self._intake, self._writer

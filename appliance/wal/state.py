@@ -65,6 +65,8 @@ class State:
         self._held_bytes_max, self._queue_bytes_max = config.held_bytes_max, config.queue_bytes_max
         self.retention_ms = int(config.retention * 1000)
         self.active: frozenset[str] | None = None
+        self.pins: dict[str, int] = {}
+        """Readers of the log beside destinations and replays, and how far each is done."""
         with store.env.begin() as txn:
             self._beside_blocks = 0
             self.budget = Budget(config, self.used_bytes(txn, only_blocks=False))
@@ -81,6 +83,10 @@ class State:
         """Which destinations hold back trimming."""
         self.active = frozenset(destinations)
         self._upkeep_ms = 0
+
+    def pin(self, reader: str, low: int) -> None:
+        """A reader of the log is done up to `low`."""
+        self.pins = {**self.pins, reader: low}
 
     def may_recheck_disk(self) -> bool:
         """Whether a second has passed since the last look at the disk."""
@@ -216,4 +222,5 @@ class State:
         replays = {**self.replay_lows, **effects.replay_lows}
         names = self.active if self.active is not None else [name for name, low in lows.items() if low is not None]
         cursors = [lows.get(name) or 0 for name in names] + [low for low in replays.values() if low is not None]
+        cursors += list(self.pins.values())
         return min(cursors, default=self.last_sequence)

@@ -1,0 +1,161 @@
+"""What operators do to the graph: entries of the log like any event, so that it happens at one place for everybody."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from appliance.core.errors import SternpostError
+from appliance.core.event import Record
+from appliance.identity.person import merge_number, merge_text
+from appliance.identity.rules import Id
+from appliance.identity.split import Splitter
+from appliance.identity.stitch import FORBIDDEN, HOLDS, REASONS, UNDONE, Known, Seen, Stitcher
+
+TYPE = "@identity"
+"""The type of the record; its source is "", which no client's can be."""
+
+
+class Act(msgspec.Struct, omit_defaults=True):
+    """One of these."""
+
+    undo: str = ""
+    """Name of a merge."""
+    forbid: tuple[Id, Id] | None = None
+    allow: tuple[Id, Id] | None = None
+    link: tuple[Id, Id] | None = None
+    """They are one person: an accepted suggestion."""
+    rules: msgspec.Raw | None = None
+    """The identity configuration from here on."""
+
+
+class Outcome(msgspec.Struct, omit_defaults=True):
+    """What came of an act."""
+
+    done: str
+    """In words."""
+    changed: bool = True
+    people: list[str] = []
+    """The people that the ids of the act belong to now."""
+
+
+_ACT = msgspec.json.Decoder(Act)
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def record_of(act: Act, message_id: str, now_ms: int) -> Record:
+    """The act as an entry of the log."""
+    return Record(0, "", now_ms, "", TYPE, "", "", message_id, "", 0, _ENCODE(act))
+
+
+def act_of(record: Record) -> Act | None:
+    """The act that this record is; None where it is an event, or nothing that can be read."""
+    if record.source or record.type != TYPE:
+        return None
+    try:
+        return _ACT.decode(record.raw)
+    except msgspec.DecodeError:
+        return None
+
+
+class Acting:
+    """Carries acts out, all but `rules`, which is the graph's own."""
+
+    def __init__(self, stitcher: Stitcher) -> None:
+        self._stitcher, self._splitter = stitcher, Splitter(stitcher)
+
+    def act(self, act: Act, record: Record, place: int) -> Outcome:
+        """Do it at this place; what is not possible is said in the outcome."""
+        self._stitcher.begin(place)
+        try:
+            if act.undo:
+                return self._undo(act.undo, place)
+            if act.forbid:
+                return self._forbid(act.forbid, place)
+            if act.allow:
+                return self._allow(act.allow)
+            if act.link:
+                return self._link(act.link, record, place)
+        except (SternpostError, ValueError) as error:
+            return Outcome(f"nothing was changed: {error}", False)
+        return Outcome("nothing was asked for", False)
+
+    def _undo(self, name: str, place: int) -> Outcome:
+        store, merge = self._stitcher.store, merge_number(name)
+        row = next(iter(store.rows("SELECT loser, winner, a, b, until FROM merges WHERE merge = ?", merge)), None)
+        if row is None or not row[2]:
+            raise ValueError(f"there is no merge {name}; `sternpost people merges` lists them")
+        loser, winner, a, b, until = row
+        if until is not None:
+            raise ValueError(f"merge {merge_text(merge)} was undone already")
+        root = self._stitcher.root(winner)
+        self._stitcher.flush()
+        store.write("UPDATE edges SET state = ? WHERE a = ? AND b = ?", UNDONE, a, b)
+        self._splitter.undo(a, b, root, place)
+        ids = [store.id_of(row) for row in store.ids([a, b])]
+        return Outcome(f"merge {merge_text(merge)} is undone", True, self._people(ids))
+
+    def _forbid(self, pair: tuple[Id, Id], place: int) -> Outcome:
+        stitcher = self._stitcher
+        one, two = self._both(pair)
+        if two.number in stitcher.forbidden.get(one.number, ()):
+            return Outcome("they were forbidden to be one person already", False, self._people(pair))
+        for a, b in ((one.number, two.number), (two.number, one.number)):
+            stitcher.forbidden.setdefault(a, set()).add(b)
+        stitcher.store.write("INSERT INTO forbidden VALUES (?, ?)", *sorted((one.number, two.number)))
+        root = stitcher.root(one.origin)
+        if root != stitcher.root(two.origin):
+            return Outcome("they will never be one person", True, self._people(pair))
+        stitcher.flush()
+        for a, b in ((one.number, two.number), (two.number, one.number)):
+            stitcher.store.write(
+                "UPDATE edges SET state = ? WHERE a = ? AND b = ? AND state = ?", FORBIDDEN, a, b, HOLDS
+            )
+        self._splitter.forbid(root, place)
+        return Outcome("they are two people from here on, and will never be one", True, self._people(pair))
+
+    def _allow(self, pair: tuple[Id, Id]) -> Outcome:
+        stitcher = self._stitcher
+        one, two = self._both(pair)
+        stitcher.flush()
+        stitcher.store.write("DELETE FROM forbidden WHERE a = ? AND b = ?", *sorted((one.number, two.number)))
+        for a, b in ((one.number, two.number), (two.number, one.number)):
+            # As if they had not been seen together: the next event with both decides anew.
+            stitcher.store.write("DELETE FROM edges WHERE a = ? AND b = ? AND state <> ?", a, b, HOLDS)
+        stitcher.forbidden = stitcher.store.forbidden()
+        stitcher.forget()
+        return Outcome("they may be one person again, once they are seen together", True, self._people(pair))
+
+    def _link(self, pair: tuple[Id, Id], record: Record, place: int) -> Outcome:
+        stitcher = self._stitcher
+        one, two = self._both(pair)
+        state = stitcher.link(one, two, Seen(place, record, pair, True))
+        if state != HOLDS:
+            raise ValueError(f"they cannot be one person: {REASONS[state]}")
+        return Outcome("they are one person from here on", True, self._people(pair))
+
+    def _both(self, pair: tuple[Id, Id]) -> list[Known]:
+        if pair[0] == pair[1]:
+            raise ValueError("that is the same id twice")
+        found = []
+        for one in pair:
+            known = self._stitcher.known(one)
+            if known is None or not known.origin:
+                raise ValueError(f"nobody has the {one.type} {one.value}")
+            found.append(known)
+        return found
+
+    def _people(self, ids: Sequence[Id]) -> list[str]:
+        stitcher = self._stitcher
+        numbers = {stitcher.root(known.origin): None for one in ids if (known := stitcher.known(one)) is not None}
+        return [stitcher.store.names.text(number) for number in numbers]
+
+
+def outcome_json(outcome: Outcome) -> str:
+    """As the graph keeps it."""
+    return _ENCODE(outcome).decode()
+
+
+def outcome_of(text: Any) -> Outcome:
+    """What `outcome_json` was given."""
+    return msgspec.json.decode(text, type=Outcome)

@@ -1,0 +1,188 @@
+"""The graph's door for its one writer: applies the log, batch by batch, each with the cursor in one transaction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from appliance.core import logs
+from appliance.core.event import Record
+from appliance.identity.acts import Act, Acting, act_of, outcome_json
+from appliance.identity.person import Names, place_of
+from appliance.identity.rules import Rules
+from appliance.identity.split import Splitter
+from appliance.identity.stitch import Change, Seen, Stitcher
+from appliance.identity.store import Store
+
+_LOG = logs.logger("identity")
+
+
+class Resolved(NamedTuple):
+    """What the graph says of some records, each at its own place."""
+
+    people: list[int]
+    """Number of the person of each record."""
+    changes: list[Change]
+    """In the order in which they hold."""
+
+
+class Graph:
+    """Lives on one thread, but for `names`.
+
+    Args:
+        path: the SQLite file; made if it is not there.
+        rules: those of the configuration; they hold for a new graph. Others are an act in the log.
+        log_id: of the log that is read.
+        last_sequence: its last event. A cursor behind that means that the log lost its end: it is read anew.
+
+    Raises:
+        SternpostError: a newer version of this program wrote the file.
+        apsw.Error: SQLite cannot use the file.
+    """
+
+    def __init__(self, path: Path, rules: Rules, log_id: str, last_sequence: int) -> None:
+        self.store = Store(path)
+        self._log = self._enter(log_id, last_sequence)
+        if self.store.one("SELECT max(version) FROM rules") is None:
+            self.store.write("INSERT INTO rules VALUES (1, 0, ?)", rules.json.decode())
+        self.store.commit()
+        self.cursor: int = self.store.one("SELECT cursor FROM logs WHERE log = ?", self._log)
+        """Last sequence applied and committed."""
+        self._saved = self.safe = self.cursor
+        """Last sequence of which everything is on disk for good: behind it the log may be trimmed."""
+        self._take_rules()
+        self.checkpoint()
+
+    @property
+    def names(self) -> Names:
+        """What people are called; any thread."""
+        return self.store.names
+
+    @property
+    def rules_json(self) -> bytes:
+        """The rules in force at the cursor."""
+        return self._rules.json
+
+    def apply(self, records: Sequence[Record], upto: int) -> Resolved:
+        """Take over the next records of the log, in order; after an error nothing has changed.
+
+        Args:
+            upto: the new cursor: the last sequence of their block, or of a range that holds no more.
+
+        Raises:
+            apsw.Error: SQLite could not; try again.
+        """
+        try:
+            people = self._apply(records)
+            if self.store.connection.in_transaction:
+                self._save_cursor(upto)
+        except BaseException:
+            self.store.rollback()
+            self._take_rules()
+            raise
+        self.cursor = upto
+        changes, self._stitcher.changes = self._stitcher.changes, []
+        self._stitcher.trim()
+        return Resolved(people, changes)
+
+    def checkpoint(self) -> None:
+        """Bring what was committed to the disk for good; then `safe` is the cursor.
+
+        Raises:
+            apsw.Error: SQLite could not; try again.
+        """
+        if self._saved < self.cursor:
+            self._save_cursor(self.cursor)
+        frames, moved = self.store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if frames == moved:
+            self.safe = self.cursor
+
+    def forget_cached(self) -> None:
+        """Drop what is in memory of the graph; it is read again when it is asked for."""
+        self._stitcher.forget()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
+
+    def _save_cursor(self, cursor: int) -> None:
+        """An event that taught nothing new need not be saved as read: reading it again teaches nothing either."""
+        self.store.write("UPDATE logs SET cursor = ? WHERE log = ?", cursor, self._log)
+        self.store.commit()
+        self._saved = cursor
+
+    def _enter(self, log_id: str, last_sequence: int) -> int:
+        store = self.store
+        number = store.log_number(log_id)
+        cursor = store.one("SELECT cursor FROM logs WHERE log = ?", number)
+        if cursor <= last_sequence:
+            return number
+        _LOG.error(
+            "log_lost_its_end",
+            cursor=cursor,
+            last=last_sequence,
+            kept="the graph; the log is read from its beginning, people keep their ids",
+        )
+        store.write("UPDATE logs SET log_id = ? WHERE log = ?", f"{log_id} until {cursor}", number)
+        store.log_ids[number] = f"{log_id} until {cursor}"
+        return store.log_number(log_id)
+
+    def _take_rules(self) -> None:
+        version, json = next(iter(self.store.rows("SELECT version, json FROM rules ORDER BY version DESC LIMIT 1")))
+        self._rules = Rules.from_json(json.encode())
+        self._stitcher = Stitcher(self.store, self._rules, version)
+        self._splitter, self._acting = Splitter(self._stitcher), Acting(self._stitcher)
+
+    def _apply(self, records: Sequence[Record]) -> list[int]:
+        people: list[int] = []
+        run: list[Record] = []
+        for record in records:
+            if record.source:
+                run.append(record)
+                continue
+            people += self._stitch(run)
+            run = []
+            place = place_of(self._log, record.sequence)
+            people.append(place << 16)
+            self._act(act_of(record), record, place)
+        return people + self._stitch(run)
+
+    def _stitch(self, records: Sequence[Record]) -> list[int]:
+        stitcher, people = self._stitcher, []
+        base, read = place_of(self._log, 0), self._rules.read
+        events = []
+        for record in records:
+            ids, explicit, _ = read(record)
+            events.append(Seen(base | record.sequence, record, tuple(ids), explicit))
+        stitcher.prefetch(events)
+        for seen in events:
+            person = stitcher.stitch(seen)
+            if stitcher.to_share:
+                self._share(seen.place)
+                person = stitcher.stitch(seen)
+            people.append(person)
+        stitcher.flush()
+        return people
+
+    def _share(self, place: int) -> None:
+        shared, self._stitcher.to_share = self._stitcher.to_share, []
+        for known in shared:
+            again = self._stitcher.known(known.id)
+            assert again is not None
+            self._splitter.share(again, place)
+
+    def _act(self, act: Act | None, record: Record, place: int) -> None:
+        if act is None:
+            return
+        store = self.store
+        if act.rules is not None:
+            if bytes(act.rules) != self._rules.json:
+                store.write("INSERT INTO rules (place, json) VALUES (?, ?)", place, bytes(act.rules).decode())
+                changes = self._stitcher.changes
+                self._take_rules()
+                self._stitcher.changes = changes
+            return
+        outcome = self._acting.act(act, record, place)
+        self._stitcher.flush()
+        store.write("INSERT OR REPLACE INTO acts VALUES (?, ?, ?)", place, record.raw.decode(), outcome_json(outcome))

@@ -1,0 +1,100 @@
+-- The person graph. Every number that says where in the log something happened is a *place*: the log's number (5 bits)
+-- and the event's sequence (41 bits), so that places of one log follow those of the log before it. A person's number is
+-- the place of minting and an ordinal (16 bits); `person.py` makes the id of it that destinations see.
+--
+-- Nothing is re-keyed: an id keeps the person that it began with (`origin`), and where two people are found to be one,
+-- `merges` says from which place on the loser is the winner. So the person at any place of the past can be told.
+
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The logs that were read, and how far: committed together with what was learned from them.
+CREATE TABLE logs (
+    log INTEGER PRIMARY KEY,                -- 0, 1, ...
+    log_id TEXT NOT NULL UNIQUE,
+    cursor INTEGER NOT NULL                 -- last sequence applied
+) STRICT;
+
+-- The rules, and from which place on they hold.
+CREATE TABLE rules (
+    version INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL,
+    json TEXT NOT NULL
+) STRICT;
+
+-- Words that occur in every row: types of ids, names of sources.
+CREATE TABLE words (
+    word INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE ids (
+    id INTEGER PRIMARY KEY,                 -- keyed digest of type and value; the next free number where two collide
+    type INTEGER NOT NULL,                  -- words.word
+    value ANY NOT NULL,                     -- text as normalised; a UUID in canonical form is its 16 bytes
+    origin INTEGER NOT NULL,                -- the person it was given first, or by the last split
+    first_ms INTEGER NOT NULL,              -- received time of the first event with it
+    last_day INTEGER NOT NULL,              -- days since 1970 of the last one
+    users INTEGER NOT NULL DEFAULT 0,       -- different unique ids it was seen with
+    shared INTEGER                          -- place from which on it is shared
+) STRICT;
+CREATE INDEX members ON ids (origin);
+
+-- What an id's origin was before a split gave it another.
+CREATE TABLE former (
+    id INTEGER NOT NULL,
+    until INTEGER NOT NULL,                 -- place of the split; before it, the origin was this
+    origin INTEGER NOT NULL,
+    PRIMARY KEY (id, until)
+) STRICT, WITHOUT ROWID;
+
+-- One row per pair of ids that were first seen together: append-only but for `state`.
+CREATE TABLE edges (
+    a INTEGER NOT NULL,                     -- ids.id: by which the event was attributed
+    b INTEGER NOT NULL,                     -- ids.id
+    place INTEGER NOT NULL,                 -- of the first event
+    received_ms INTEGER NOT NULL,
+    age_ms INTEGER NOT NULL,                -- received time minus the event's own time
+    source INTEGER NOT NULL,                -- words.word
+    message ANY NOT NULL,                   -- messageId; a UUID is its 16 bytes
+    version INTEGER NOT NULL,               -- rules.version
+    explicit INTEGER NOT NULL,              -- 1: the client itself (alias, merge) or an operator said so
+    state INTEGER NOT NULL,                 -- 0: holds; else why it does not (`stitch.py`)
+    PRIMARY KEY (a, b)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX left_out ON edges (b) WHERE state <> 0;
+
+-- From `merge` on (a place and an ordinal, as a person's number) the loser is the winner, until a split at `until`.
+CREATE TABLE merges (
+    merge INTEGER PRIMARY KEY,
+    loser INTEGER NOT NULL,
+    winner INTEGER NOT NULL,
+    a INTEGER NOT NULL,                     -- the edge that did it; 0: a split left the loser without ids
+    b INTEGER NOT NULL,
+    until INTEGER
+) STRICT;
+CREATE INDEX merges_of_loser ON merges (loser);
+CREATE INDEX merges_of_winner ON merges (winner) WHERE until IS NULL;
+
+-- At `split` (numbered with the merges) these ids left the former person.
+CREATE TABLE splits (
+    split INTEGER PRIMARY KEY,
+    person INTEGER NOT NULL,
+    former INTEGER NOT NULL
+) STRICT;
+
+-- Pairs of ids that never belong to one person, whatever is seen.
+CREATE TABLE forbidden (
+    a INTEGER NOT NULL,
+    b INTEGER NOT NULL,                     -- above a
+    PRIMARY KEY (a, b)
+) STRICT, WITHOUT ROWID;
+
+-- What operators did, and what came of it.
+CREATE TABLE acts (
+    place INTEGER PRIMARY KEY,
+    act TEXT NOT NULL,                      -- JSON, as it stands in the log
+    outcome TEXT NOT NULL                   -- JSON
+) STRICT;

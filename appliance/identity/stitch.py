@@ -1,0 +1,406 @@
+"""Stitches ids into people, event by event: what is decided, on memory; what it takes and gives, in batches.
+
+An event's ids are taken by priority. The first that is not shared is the hub: by it the event is attributed, and every
+other id is linked to it by one edge, decided once per pair. A new id joins the hub's person, two people become one; or
+the id is left out, and the edge says why. What is shared never bridges.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from appliance.core.enrich import event_ms
+from appliance.core.event import Record
+from appliance.identity.person import number_of, sequence_of
+from appliance.identity.rules import Id, Rules
+from appliance.identity.store import EdgeRow, IdRow, MergeRow, Store, after, carried, packed
+
+DAY_MS = 86_400_000
+EXPLICIT = 100
+"""Added to an edge's state in memory where the client itself said that two ids are one person."""
+IDS_KEPT_MAX = 10_000
+"""Ids, pairs and people in memory between batches; beyond it they are read anew."""
+
+HOLDS, UNDONE, UNIQUE, MOST, SIZE, SHARED, WINDOW, FORBIDDEN, WORDS = range(9)
+REASONS = (
+    "",
+    "undone by an operator",
+    "two people with an id of a type that is unique; only an alias, a merge or an operator joins them",
+    "more ids of one type than a person may have",
+    "more ids than a person may have",
+    "one of them is shared",
+    "not seen for longer than its window",
+    "forbidden by an operator",
+    "more types of ids than are told apart",
+)
+"""Why an edge does not hold, by its state."""
+
+
+class Seen(NamedTuple):
+    """One event of the log, read."""
+
+    place: int
+    record: Record
+    ids: tuple[Id, ...]
+    """Usable ones, by priority."""
+    explicit: bool
+    """The client itself, or an operator, says that these are one person."""
+
+
+class Change(NamedTuple):
+    """Before the event at `sequence`: `lane` becomes part of `other` (a join), or leaves it (a split)."""
+
+    sequence: int
+    lane: int
+    other: int
+    split: bool
+
+
+class Known:
+    """One id in memory; `origin` is 0 until it has a person."""
+
+    __slots__ = ("dirty", "first_ms", "id", "last_day", "number", "origin", "shared", "users", "value", "word")
+
+    def __init__(self, id: Id, number: int, word: int, value: str) -> None:
+        self.id, self.number, self.word, self.value = id, number, word, value
+        self.origin = self.first_ms = self.last_day = self.users = 0
+        self.shared: int | None = None
+        self.dirty = False
+
+    def row(self) -> IdRow:
+        """As the store keeps it."""
+        return IdRow(
+            self.number, self.word, self.value, self.origin, self.first_ms, self.last_day, self.users, self.shared
+        )
+
+
+class Stitcher:
+    """Works for one batch at a time: `prefetch`, then `stitch` event by event, then `flush`.
+
+    Between `prefetch` and `flush` all that it decided stands in memory; afterwards in the store's transaction.
+    """
+
+    def __init__(self, store: Store, rules: Rules, version: int) -> None:
+        self.store, self.rules, self.version = store, rules, version
+        self.forbidden = store.forbidden()
+        self.changes: list[Change] = []
+        """What changed for lanes since the caller took them."""
+        self.to_share: list[Known] = []
+        """Ids that became shared by the event just stitched; the caller splits them off."""
+        self._settled: dict[tuple[Id, ...], list[Known]] = {}
+        """Ids that came together, with nothing left to decide but the day."""
+        self._ids: dict[Id, Known] = {}
+        self._numbers: dict[int, Id] = {}
+        self._next: dict[int, int] = {}
+        """Person -> the one it became; itself for a root."""
+        self._pairs: dict[tuple[int, int], int] = {}
+        """Edge -> its state, EXPLICIT added where it is."""
+        self._counts: dict[int, dict[str, int]] = {}
+        """Root -> ids by type."""
+        self._dirty: list[Known] = []
+        self._edges: dict[tuple[int, int], EdgeRow] = {}
+        self._merges: list[MergeRow] = []
+        self._place = self._ordinal = 0
+
+    # One batch -----------------------------------------------------------------------------------------------
+
+    def prefetch(self, events: Iterable[Seen]) -> None:
+        """Read what the events of a batch will ask for."""
+        settled = self._settled
+        fresh = [seen for seen in events if seen.explicit or seen.ids not in settled]
+        if not fresh:
+            return
+        ids = self._ids
+        self._load_ids({one for seen in fresh for one in seen.ids if one not in ids})
+        linked = [[ids[one] for one in seen.ids if one in ids] for seen in fresh]
+        self._load_winners({each.origin for known in linked for each in known if each.origin} - self._next.keys())
+        several = [(hub_of(known), known) for known in linked if len(known) > 1]
+        pairs: set[tuple[int, int]] = set()
+        for hub, known in several:
+            if hub.origin:
+                number = hub.number
+                pairs.update([(number, other.number) for other in known if other.origin and other is not hub])
+        self._load_edges(pairs - self._pairs.keys())
+        roots: set[int] = set()
+        for hub, known in several:
+            if any([(hub.number, other.number) not in self._pairs for other in known if other is not hub]):
+                roots.update([self.root(each.origin) for each in known if each.origin])
+        self._load_counts(roots - self._counts.keys())
+
+    def flush(self) -> None:
+        """Write what was decided."""
+        store = self.store
+        if self._dirty:
+            store.put_ids([known.row() for known in self._dirty])
+            for known in self._dirty:
+                known.dirty = False
+            self._dirty = []
+        if self._edges:
+            store.put_edges(sorted(self._edges.values()))
+            self._edges = {}
+        if self._merges:
+            store.put_merges(self._merges)
+            self._merges = []
+
+    def trim(self) -> None:
+        """After a flush: keep memory within its bounds."""
+        if max(len(self._settled), len(self._ids), len(self._pairs), len(self._next), len(self._counts)) > IDS_KEPT_MAX:
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop all that was read or decided and is not flushed."""
+        for kept in (self._settled, self._ids, self._numbers, self._next, self._pairs, self._counts, self._edges):
+            kept.clear()
+        self._dirty, self._merges, self.to_share = [], [], []
+
+    # One event -----------------------------------------------------------------------------------------------
+
+    def stitch(self, seen: Seen) -> int:
+        """The person of this event, once all is decided that follows from it; `to_share` and `changes` may grow."""
+        ids = None if seen.explicit else self._settled.get(seen.ids)
+        if ids is None:
+            ids = self._link_all(seen)
+        day = seen.record.received_ms // DAY_MS
+        for known in ids:
+            if known.last_day != day:
+                known.last_day = day
+                known.first_ms = known.first_ms or seen.record.received_ms
+                self.touch(known)
+        return self.root(hub_of(ids).origin) if ids else number_of(seen.place, 0)
+
+    def _link_all(self, seen: Seen) -> list[Known]:
+        self.begin(seen.place)
+        ids = [known for one in seen.ids if (known := self.known(one)) is not None]
+        if len(ids) > 1:
+            hub = hub_of(ids)
+            others = [other for other in ids if other is not hub and self._undecided(hub, other, seen)]
+            for other in sorted(others, key=lambda known: not known.origin):
+                self._decide(hub, other, seen)
+        for known in ids:
+            if not known.origin:
+                self._mint(known)
+        self._settled[seen.ids] = ids
+        return ids
+
+    def link(self, hub: Known, other: Known, seen: Seen) -> int:
+        """Link two known ids, whatever was decided before; returns the edge's state."""
+        self._pairs[hub.number, other.number] = self._pairs.get((hub.number, other.number), HOLDS)
+        self._decide(hub, other, seen)
+        return self._pairs[hub.number, other.number] % EXPLICIT
+
+    def begin(self, place: int) -> None:
+        """What follows happens at this place, for an operator."""
+        self._place, self._ordinal = place, 0
+
+    def known(self, one: Id) -> Known | None:
+        """The id in memory; with `origin` 0 where the graph has never seen it. None: its type is one too many."""
+        if one not in self._ids:
+            self._load_ids({one})
+        return self._ids.get(one)
+
+    def root(self, person: int) -> int:
+        """Who this person is now."""
+        while True:
+            winner = self._next.get(person)
+            if winner is None:
+                self._load_winners({person})
+            elif winner == person:
+                return person
+            else:
+                person = winner
+
+    def next_number(self) -> int:
+        """A number for what comes about at this place."""
+        number = number_of(self._place, self._ordinal)
+        self._ordinal += 1
+        return number
+
+    def _undecided(self, hub: Known, other: Known, seen: Seen) -> bool:
+        pair = (hub.number, other.number)
+        state = self._pairs.get(pair)
+        if state is None and hub.first_ms and other.first_ms:
+            self._load_edges({pair})
+            state = self._pairs.get(pair)
+        # An alias or a merge may ask anew for what was left out when it was only seen.
+        return state is None or (seen.explicit and 0 < state < EXPLICIT and state not in (UNDONE, FORBIDDEN))
+
+    def _decide(self, hub: Known, other: Known, seen: Seen) -> None:
+        explicit = seen.explicit
+        new = (hub.number, other.number) not in self._pairs
+        state = self._refusal(hub, other, seen)
+        if state == HOLDS:
+            if not hub.origin and not other.origin:
+                self._mint(hub)
+            if not hub.origin:
+                self._attach(hub, other)
+            elif not other.origin:
+                self._attach(other, hub)
+            elif (one := self.root(hub.origin)) != (two := self.root(other.origin)):
+                self._merge(one, two, hub, other)
+        self._put_edge(hub, other, seen, state)
+        if new and not explicit:
+            self._count(hub, other)
+            self._count(other, hub)
+
+    def _refusal(self, hub: Known, other: Known, seen: Seen) -> int:
+        """HOLDS, or why the two are not linked."""
+        if hub.shared or other.shared:
+            return SHARED
+        if other.number in self.forbidden.get(hub.number, ()):
+            return FORBIDDEN
+        one, two = self._root_of(hub), self._root_of(other)
+        if one == two and one:
+            return HOLDS
+        day = seen.record.received_ms // DAY_MS
+        for known in (hub, other):
+            window_days = self.rules.window_days(known.id.type)
+            if window_days is not None and known.last_day and day - known.last_day > window_days:
+                return WINDOW
+        state = refusal(self._counts_of(hub), self._counts_of(other), self.rules, explicit=seen.explicit)
+        if state == HOLDS and self.forbidden and self._keeps_apart(hub, other):
+            return FORBIDDEN
+        return state
+
+    def _keeps_apart(self, hub: Known, other: Known) -> bool:
+        """Whether a forbidden pair stands between the two people."""
+        sides = [self._member_numbers(known) for known in (hub, other)]
+        smaller, larger = sorted(sides, key=len)
+        return any(not larger.isdisjoint(self.forbidden.get(number, ())) for number in smaller)
+
+    def _member_numbers(self, known: Known) -> set[int]:
+        if not known.origin:
+            return {known.number}
+        self.flush()
+        return {row.id for row in self.store.members([self.root(known.origin)])}
+
+    def _count(self, known: Known, other: Known) -> None:
+        """One more unique id was seen with `known`; with too many it is shared."""
+        if self.rules.unique(known.id.type) or not self.rules.unique(other.id.type):
+            return
+        known.users += 1
+        self.touch(known)
+        if known.users > self.rules.shared_after and not known.shared:
+            self.to_share.append(known)
+
+    # People --------------------------------------------------------------------------------------------------
+
+    def _root_of(self, known: Known) -> int:
+        return self.root(known.origin) if known.origin else 0
+
+    def _counts_of(self, known: Known) -> dict[str, int]:
+        if not known.origin:
+            return {known.id.type: 1}
+        root = self.root(known.origin)
+        if root not in self._counts:
+            self._load_counts({root})
+        return self._counts[root]
+
+    def _mint(self, known: Known) -> None:
+        known.origin = self.next_number()
+        self._next[known.origin] = known.origin
+        self._counts[known.origin] = {known.id.type: 1}
+        self.touch(known)
+
+    def _attach(self, known: Known, to: Known) -> None:
+        counts = self._counts_of(to)
+        known.origin = self.root(to.origin)
+        counts[known.id.type] = counts.get(known.id.type, 0) + 1
+        self.touch(known)
+
+    def _merge(self, one: int, two: int, hub: Known, other: Known) -> None:
+        """The smaller becomes the larger, of equals the younger the older."""
+        counts_one, counts_two = self._counts_of(hub), self._counts_of(other)
+        size_one, size_two = sum(counts_one.values()), sum(counts_two.values())
+        swapped = (size_two, one) > (size_one, two)
+        loser, winner = (one, two) if swapped else (two, one)
+        counts, lost = (counts_two, counts_one) if swapped else (counts_one, counts_two)
+        for type, count in lost.items():
+            counts[type] = counts.get(type, 0) + count
+        self._counts.pop(loser, None)
+        self._next[loser] = winner
+        self._merges.append(MergeRow(self.next_number(), loser, winner, hub.number, other.number, None))
+        self.changes.append(Change(sequence_of(self._place), loser, winner, False))
+
+    # Rows ----------------------------------------------------------------------------------------------------
+
+    def touch(self, known: Known) -> None:
+        """Write this id at the next flush."""
+        if not known.dirty:
+            known.dirty = True
+            self._dirty.append(known)
+
+    def _put_edge(self, hub: Known, other: Known, seen: Seen, state: int) -> None:
+        pair, explicit = (hub.number, other.number), int(seen.explicit)
+        self._pairs[pair] = state + EXPLICIT * explicit
+        record = seen.record
+        self._edges[pair] = EdgeRow(
+            hub.number,
+            other.number,
+            seen.place,
+            record.received_ms,
+            record.received_ms - event_ms(record),
+            self.store.word(record.source) or 0,
+            packed(record.message_id),
+            self.version,
+            explicit,
+            state,
+        )
+
+    def _load_ids(self, wanted: set[Id]) -> None:
+        store = self.store
+        numbers = {one: store.digest(one) for one in wanted if store.word(one.type) is not None}
+        while numbers:
+            rows = {row.id: row for row in store.ids(numbers.values())}
+            again: dict[Id, int] = {}
+            for one, number in numbers.items():
+                row, word, value = rows.get(number), store.word(one.type) or 0, carried(one.value)
+                if self._numbers.get(number, one) != one or (row and (row.type, row.value) != (word, value)):
+                    again[one] = after(number)
+                    continue
+                known = self._ids[one] = Known(one, number, word, value)
+                self._numbers[number] = one
+                if row is not None:
+                    _, _, _, known.origin, known.first_ms, known.last_day, known.users, known.shared = row
+            numbers = again
+
+    def _load_winners(self, persons: set[int]) -> None:
+        if not persons:
+            return
+        met = set(persons)
+        for loser, winner in self.store.winners(persons):
+            self._next.setdefault(loser, winner)
+            met.add(winner)
+        for person in met:
+            self._next.setdefault(person, person)
+
+    def _load_counts(self, roots: set[int]) -> None:
+        if not roots:
+            return
+        found: dict[int, dict[str, int]] = {root: {} for root in roots}
+        for root, type, count in self.store.counts(roots):
+            found[root][self.store.text(type)] = count
+        self._counts.update(found)
+
+    def _load_edges(self, pairs: set[tuple[int, int]]) -> None:
+        if pairs:
+            for a, b, state, explicit in self.store.edge_states(pairs):
+                self._pairs[a, b] = state + EXPLICIT * explicit
+
+
+def refusal(one: dict[str, int], two: dict[str, int], rules: Rules, *, explicit: bool) -> int:
+    """HOLDS, or why two people with so many ids of each type may not be one. Pure."""
+    for type, count in two.items():
+        beside = one.get(type)
+        if beside and rules.unique(type) and not explicit:
+            return UNIQUE
+        most = rules.most(type)
+        if most is not None and count + (beside or 0) > most:
+            return MOST
+    if rules.ids_max is not None and sum(one.values()) + sum(two.values()) > rules.ids_max:
+        return SIZE
+    return HOLDS
+
+
+def hub_of(ids: Sequence[Known]) -> Known:
+    """By which of its ids an event is attributed."""
+    first = ids[0]
+    return first if not first.shared else next((known for known in ids if not known.shared), first)

@@ -1,0 +1,246 @@
+"""Reads the log into the person graph, ahead of every destination, and answers whose event is whose.
+
+One thread owns the graph. What it finds for a block is kept for the destinations close behind; who reads later asks
+the graph for the past, which gives the same answer.
+"""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from appliance.core import logs
+from appliance.core.plan import Change, Join, Split
+from appliance.identity.acts import Act, Outcome, record_of
+from appliance.identity.graph import Graph
+from appliance.identity.past import Past
+from appliance.identity.rules import Rules
+from appliance.identity import stitch
+from appliance.process.resolve import Resolution
+from appliance.wal.log import Block, DamagedBlock, Log
+
+PIN = "identity"
+READ_BYTES = 1 << 20
+CHECKPOINT_S = 1.0
+"""What is committed reaches the disk for good, and the log may be trimmed behind it, at most so long afterwards."""
+AGAIN_S = 1.0
+TURN_S = 0.005
+"""Under load the graph turns at most once in so long: each turn has a cost of its own."""
+ACT_TIMEOUT_S = 10.0
+EVENTS_KEPT_MAX = 50_000
+_LOG = logs.logger("identity")
+
+
+class Identifier:
+    """A resolver (`process/resolve.py`) with the graph behind it; any thread.
+
+    Raises:
+        SternpostError: a newer version of this program wrote the graph.
+        apsw.Error: SQLite cannot use the file.
+    """
+
+    def __init__(self, log: Log, path: Path, rules: Rules) -> None:
+        self._log = log
+        self._graph = Graph(path, rules, log.log_id, log.last_sequence)
+        self.past = Past(path, log.log_id)
+        self.names = self._graph.names
+        self._reach = self._graph.cursor
+        log.pin(PIN, self._graph.safe)
+        self._kept: OrderedDict[int, tuple[tuple[int, int], Resolution]] = OrderedDict()
+        self._kept_events = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = self._forgetting = False
+        self._thread = threading.Thread(target=self._run, name="identity", daemon=True)
+        self._subscribers: tuple[Callable[[], None], ...] = ()
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._checkpoint_s = 0.0
+        self.trouble = ""
+        """Why it does not go on, in words; "" while it does."""
+
+    # Life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._unsubscribe = self._log.subscribe(self._wake.set)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is under way and close the graph; blocking. Nobody may ask afterwards."""
+        self._unsubscribe()
+        self._stopping = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self.past.close()
+        self._graph.close()
+
+    # What destinations ask -----------------------------------------------------------------------------------
+
+    @property
+    def reach(self) -> int:
+        """Last sequence that can be resolved: the end of a block, or of the log."""
+        return self._reach
+
+    @property
+    def lag(self) -> int:
+        """Sequences of the log that the graph has not come to."""
+        return max(0, self._log.last_sequence - self._reach)
+
+    @property
+    def rules_json(self) -> bytes:
+        """The rules in force where the graph stands."""
+        return self._graph.rules_json
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called, on the graph's thread, whenever `reach` has grown; returns what ends it."""
+        self._subscribers = (*self._subscribers, wake)
+
+        def end() -> None:
+            self._subscribers = tuple(other for other in self._subscribers if other is not wake)
+
+        return end
+
+    def resolve(self, block: Block) -> Resolution:
+        """See `Resolver`."""
+        with self._lock:
+            kept = self._kept.get(block.first_sequence)
+        if kept is not None and kept[0] == (block.last_sequence, len(block.records)):
+            return kept[1]
+        people = self.past.people(block.records)
+        after = block.first_sequence - 1
+        return Resolution(self._texts(people), self.changes(after, block.last_sequence))
+
+    def changes(self, after: int, upto: int) -> list[Change]:
+        """See `Resolver`."""
+        return self._named(self.past.changes(after, upto))
+
+    def person_id(self, lane: str) -> str:
+        """See `Resolver`: a lane is a person."""
+        return lane
+
+    def current(self, lane: str, at: int) -> str:
+        """See `Resolver`."""
+        number = self.names.number(lane)
+        return lane if number is None else self.names.text(self.past.root(number, at))
+
+    # What operators do ---------------------------------------------------------------------------------------
+
+    async def act(self, act: Act, now_ms: int) -> Outcome:
+        """Put an act into the log and wait for what comes of it; on the collector's loop only.
+
+        Raises:
+            Overloaded, LogFailed: the log does not take it; nothing was changed.
+            TimeoutError: it stands in the log and will be done, but not within the time.
+        """
+        record = record_of(act, str(uuid.uuid4()), now_ms)
+        loop, grown = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(grown.set)
+
+        end = self.subscribe(wake)
+        try:
+            await self._log.append([record])
+            async with asyncio.timeout(ACT_TIMEOUT_S):
+                while self.reach < record.sequence:
+                    grown.clear()
+                    await grown.wait()
+        finally:
+            end()
+        return await asyncio.to_thread(self.past.outcome, record.sequence)
+
+    def forget_cached(self) -> None:
+        """Drop what is in memory; it is read again when somebody asks. Any thread."""
+        with self._lock:
+            self._kept.clear()
+            self._kept_events = 0
+        self._forgetting = True
+        self._wake.set()
+
+    # The thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            started_s = time.monotonic()
+            try:
+                busy = self._turn()
+                self.trouble = ""
+            except (apsw.Error, OSError) as error:
+                self.trouble = f"the person graph cannot be written: {error}; events wait in the log"
+                _LOG.error("graph_stalled", error=str(error), kept="the events, in the log", again_in_s=AGAIN_S)
+                time.sleep(AGAIN_S)
+                continue
+            if not busy:
+                self._wake.wait(CHECKPOINT_S if self._graph.safe < self._graph.cursor else None)
+            elif (early_s := started_s + TURN_S - time.monotonic()) > 0:
+                time.sleep(early_s)
+
+    def _turn(self) -> bool:
+        graph = self._graph
+        if self._forgetting:
+            self._forgetting = False
+            graph.forget_cached()
+        try:
+            blocks = self._log.read(graph.cursor, READ_BYTES)
+        except DamagedBlock as damage:
+            _LOG.error("block_skipped", error=str(damage), first=damage.first_sequence, last=damage.last_sequence)
+            graph.apply([], damage.last_sequence)
+            self._publish(damage.last_sequence)
+            return True
+        if blocks:
+            self._apply(blocks)
+        self._checkpoint()
+        return bool(blocks)
+
+    def _apply(self, blocks: list[Block]) -> None:
+        """All of them in one transaction; what the first holds of before the cursor is known already."""
+        graph, after, upto = self._graph, self._graph.cursor, blocks[-1].last_sequence
+        records = [record for block in blocks for record in block.records if record.sequence > after]
+        resolved = graph.apply(records, upto)
+        lanes, changes = self._texts(resolved.people), deque(self._named(resolved.changes))
+        at = 0
+        for block in blocks:
+            mine = []
+            while changes and changes[0].sequence <= block.last_sequence:
+                mine.append(changes.popleft())
+            if block.records[0].sequence > after:
+                self._keep(block, Resolution(lanes[at : at + len(block.records)], mine))
+                at += len(block.records)
+            else:
+                at += sum(record.sequence > after for record in block.records)
+        self._publish(upto)
+
+    def _publish(self, reach: int) -> None:
+        self._reach = reach
+        for wake in self._subscribers:
+            wake()
+
+    def _checkpoint(self) -> None:
+        graph, now_s = self._graph, time.monotonic()
+        if graph.safe == graph.cursor or now_s - self._checkpoint_s < CHECKPOINT_S:
+            return
+        self._checkpoint_s = now_s
+        graph.checkpoint()
+        self._log.pin(PIN, graph.safe)
+
+    def _keep(self, block: Block, resolution: Resolution) -> None:
+        with self._lock:
+            self._kept[block.first_sequence] = ((block.last_sequence, len(block.records)), resolution)
+            self._kept_events += len(block.records)
+            while self._kept_events > EVENTS_KEPT_MAX and len(self._kept) > 1:
+                self._kept_events -= self._kept.popitem(last=False)[1][0][1]
+
+    def _texts(self, people: list[int]) -> list[str]:
+        text = self.names.text
+        return [text(number) for number in people]
+
+    def _named(self, changes: list[stitch.Change]) -> list[Change]:
+        text = self.names.text
+        return [(Split if each.split else Join)(each.sequence, text(each.lane), text(each.other)) for each in changes]
