@@ -8,92 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.core.plan import Change, Join, Split
 from appliance.deliver.breaker import Breaker
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Joined, Lane, Parted, Settled
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import SUCCEEDED, Result
 from appliance.deliver.queues import Queues
+from tests.support.people import People
 
 RETRY, ABORT = Result(kind="retry", reason="HTTP 500"), Result(kind="abort", reason="HTTP 400")
 THROTTLED = Result(kind="retry", reason="HTTP 429", after_s=0.2, throttled=True)
-
-
-@dataclass
-class Log:
-    """What was collected: lanes as they were resolved at each event's own position, and how they changed between."""
-
-    lanes: list[str]
-    changes: dict[int, list[Change]]
-    """What happens to lanes before the event at this sequence."""
-
-    @classmethod
-    def draw(cls, rng: random.Random, events: int, people: int, join_share: float, split_share: float = 0.0) -> "Log":
-        lane_of = {f"p{i}": f"p{i}" for i in range(people)}
-        """Id -> the person's lane; several ids may be one person, and lanes without an id are free to be given again."""
-        lanes, changes = [], dict[int, list[Change]]()
-        for sequence in range(1, events + 1):
-            found: list[Change] = []
-            for _ in range(2):
-                if rng.random() < join_share:
-                    found += _join(rng, lane_of, sequence)
-                if rng.random() < split_share:
-                    found += _split(rng, lane_of, sequence)
-            if found:
-                changes[sequence] = found
-            lanes.append(lane_of[f"p{rng.randrange(people)}"])
-        return cls(lanes, changes)
-
-    @property
-    def splits(self) -> bool:
-        return any(isinstance(change, Split) for found in self.changes.values() for change in found)
-
-    def earlier_of(self, sequence: int) -> set[int]:
-        """Events of the same person, by the graph at that point, before this one: the naive model's whole rule."""
-        same = {self.lanes[sequence - 1]}
-        found = set()
-        for before in range(sequence, 0, -1):
-            if before < sequence and self.lanes[before - 1] in same:
-                found.add(before)
-            for change in reversed(self.changes.get(before, [])):
-                if isinstance(change, Split):
-                    if change.lane in same:
-                        same = same - {change.lane} | {change.former}
-                elif change.winner in same:
-                    same.add(change.loser)
-        return found
-
-    def current(self, lane: str, at: int) -> str:
-        """The lane that this one has become through joins up to the sequence `at`."""
-        history = [change for sequence in sorted(self.changes) if sequence <= at for change in self.changes[sequence]]
-        last = max((n for n, change in enumerate(history) if change[1] == lane), default=None)  # loser, or split off
-        if last is None or isinstance(history[last], Split):
-            return lane
-        for change in history[last:]:
-            if isinstance(change, Join) and change.loser == lane:
-                lane = change.winner
-        return lane
-
-
-def _join(rng: random.Random, lane_of: dict[str, str], sequence: int) -> list[Change]:
-    alive = sorted(set(lane_of.values()))
-    if len(alive) < 2:
-        return []
-    loser, winner = rng.sample(alive, 2)
-    lane_of.update({name: winner for name, lane in lane_of.items() if lane == loser})
-    return [Join(sequence, loser, winner)]
-
-
-def _split(rng: random.Random, lane_of: dict[str, str], sequence: int) -> list[Change]:
-    """Some ids of a person become one of their own, new or with the lane of one who was joined before."""
-    former = rng.choice(sorted(set(lane_of.values())))
-    ids = sorted(name for name, lane in lane_of.items() if lane == former)
-    leaving = rng.sample(ids, rng.randint(1, max(1, len(ids) - 1)))
-    free = sorted(set(lane_of) - set(lane_of.values()))
-    lane = rng.choice([*free, f"s{sequence}"]) if f"s{sequence}" not in lane_of.values() else f"t{sequence}"
-    lane_of.update(dict.fromkeys(leaving, lane))
-    return [Split(sequence, lane, former)]
 
 
 @dataclass
@@ -134,7 +58,7 @@ class Disk:
 class World:
     """One destination's worker without its I/O, driven by chance."""
 
-    def __init__(self, rng: random.Random, log: Log, *, atomic: bool, batch: int, fail: float, people: int) -> None:
+    def __init__(self, rng: random.Random, log: People, *, atomic: bool, batch: int, fail: float, people: int) -> None:
         self.rng, self.log, self.disk, self.now, self.fail = rng, log, Disk(), 1_000, fail
         self.rules = Rules(
             in_flight_max=rng.randint(1, 4),
@@ -361,7 +285,7 @@ def test_first_arrivals_are_in_order_and_everything_ends(
     breaker: int,
 ) -> None:
     rng = random.Random(seed)
-    log = Log.draw(rng, events, people, join_share, split_share)
+    log = People.draw(rng, events, people, join_share, split_share)
     world = World(rng, log, atomic=atomic, batch=batch, fail=fail, people=breaker)
     world.run(events * 12, crash=crash, requeue=0.0)
     world.finish()
@@ -379,7 +303,7 @@ def test_a_requeued_event_goes_before_newer_ones_that_wait(
     seed: int, events: int, people: int, crash: float, join_share: float
 ) -> None:
     rng = random.Random(seed)
-    world = World(rng, Log.draw(rng, events, people, join_share), atomic=False, batch=1, fail=0.4, people=20)
+    world = World(rng, People.draw(rng, events, people, join_share), atomic=False, batch=1, fail=0.4, people=20)
     world.run(events * 12, crash=crash, requeue=0.02)
     world.finish()
 
@@ -408,7 +332,7 @@ def test_letters_of_one_event_are_requeued_into_one_place_while_people_are_joine
     breaker: int,
 ) -> None:
     rng = random.Random(seed)
-    log = Log.draw(rng, events, people, join_share, split_share)
+    log = People.draw(rng, events, people, join_share, split_share)
     world = World(rng, log, atomic=atomic, batch=batch, fail=0.4, people=breaker)
     world.run(events * 12, crash=crash, requeue=0.04, replayed=0.04)
     world.finish()
@@ -423,7 +347,7 @@ def test_the_judge_sees_an_overtaking_event() -> None:
             super().offer(job)
 
     rng = random.Random(7)
-    log = Log.draw(rng, 60, 2, 0.0)
+    log = People.draw(rng, 60, 2, 0.0)
     world = World(rng, log, atomic=False, batch=1, fail=0.5, people=20)
     world.order.queues = Careless(3, many_per_lane=False)
     with pytest.raises(AssertionError, match="overtakes"):
