@@ -73,7 +73,7 @@ class App:
             _LOG.error(
                 "store_quarantined", kept=self._log.salvaged, advice="sternpost wal verify looks into the old one"
             )
-        self._pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max)
+        self._pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max, self._log.subscribe)
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
         self._collector = Collector(
             self._log,

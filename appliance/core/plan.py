@@ -1,4 +1,4 @@
-"""What processing hands to delivery: the events of a block for one destination, their lanes, and joins of lanes."""
+"""What processing hands to delivery: the events of a block for one destination, their lanes, and how lanes change."""
 
 from typing import NamedTuple
 
@@ -11,6 +11,20 @@ class Join(NamedTuple):
     sequence: int
     loser: str
     winner: str
+
+
+class Split(NamedTuple):
+    """Before the event at `sequence` a lane becomes a person of their own again, or a new one.
+
+    What that person did before stands in lane `former`: events of `lane` wait behind whatever of it is unsettled then.
+    """
+
+    sequence: int
+    lane: str
+    former: str
+
+
+Change = Join | Split
 
 
 class Planned(NamedTuple):
@@ -27,5 +41,6 @@ class Planned(NamedTuple):
 class Plan(NamedTuple):
     """A block for one destination, in sequence order."""
 
-    joins: list[Join]
+    changes: list[Change]
+    """By sequence, then in the order in which they were decided; they reach beyond the events, into gaps of the log."""
     planned: list[Planned]

@@ -46,7 +46,7 @@ def enforce_backlog(worker: Worker, log: Log, disk_bytes_max: int) -> None:
 
 def _where_it_fits(worker: Worker, log: Log, bytes_max: int, age_max_ms: int | None) -> int:
     """The smallest sequence after which nine tenths of the bounds are kept."""
-    low, high = worker.cursor.read, log.last_sequence
+    low, high = worker.cursor.read, worker.feed.end
     while low < high:
         middle = (low + high) // 2
         backlog = log.backlog(worker.stream.destination, middle)

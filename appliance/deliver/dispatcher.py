@@ -86,7 +86,7 @@ class Dispatcher:
         self._thread.start()
         self._watchdog.start()
         asyncio.run_coroutine_threadsafe(self._begin(dict(bound)), self._loop).result()
-        self._unsubscribe = self._log.subscribe(self._committed)
+        self._unsubscribe = self._pipeline.subscribe(self._grown)
 
     async def stop(self) -> None:
         """End all deliveries within 10 s; what is not settled stays where it is."""
@@ -253,8 +253,8 @@ class Dispatcher:
 
     # Waking --------------------------------------------------------------------------------------------------
 
-    def _committed(self) -> None:
-        """On the writer thread: the log grew."""
+    def _grown(self) -> None:
+        """On any thread: there is more of the log to read."""
         if not self._wake_pending:
             self._wake_pending = True
             try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from appliance.core import logs
 from appliance.core.event import Record
-from appliance.core.plan import Join, Planned
+from appliance.core.plan import Change, Planned
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Buried, Effect, Held, Job, Settled, Skipped
 from appliance.deliver.order import Order
@@ -14,13 +14,15 @@ from appliance.wal.log import DamagedBlock, Log
 
 READ_BYTES = 256 * 1024
 """Bytes of records taken from the log at once."""
+PASS_SEQUENCES = 20_000
+"""Of a range whose events are not wanted, so much is looked through for joins and splits at once."""
 ROW_BYTES = 400
 """What a held job takes beside its event, about."""
 _LOG = logs.logger("deliver")
 
 
 class Feed:
-    """Reads for one destination.
+    """Reads for one destination. Every join and split up to `cursor.read` was applied, whatever became of the events.
 
     Args:
         unsettled_bytes_max: bytes of events in memory that are not safe elsewhere; one larger still goes through.
@@ -45,7 +47,9 @@ class Feed:
         self.goes, self._until, self._destination = goes, until, destination
         self._read_ahead_max, self._unsettled_bytes_max = read_ahead_max, unsettled_bytes_max
         self._planned: deque[Planned] = deque()
-        self._joins: deque[Join] = deque()
+        self._changes: deque[Change] = deque()
+        self._pass_to = 0
+        """Events up to here are not wanted."""
         self._bytes = 0
         self.filtered_total = 0
         self.oldest_ms = 0
@@ -54,10 +58,20 @@ class Feed:
             order.queues.recovered()
 
     @property
+    def end(self) -> int:
+        """The last sequence that may be taken now: in the log, and resolved."""
+        last = min(self._log.last_sequence, self._pipeline.reach)
+        return last if self._until is None else min(self._until, last)
+
+    @property
     def behind(self) -> bool:
-        """Whether the log has events that were not taken yet."""
-        last = self._log.last_sequence if self._until is None else min(self._until, self._log.last_sequence)
-        return bool(self._planned) or self._cursor.read < last
+        """Whether there are events that were not taken yet, and may be."""
+        return bool(self._planned) or self._cursor.read < self.end
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is on its way over events that are not wanted; no pause stops that, else it would pin the log."""
+        return self._cursor.read < self._pass_to
 
     @property
     def ended(self) -> bool:
@@ -66,12 +80,26 @@ class Feed:
 
     def fill(self) -> bool:
         """Take what there is room for, at most one read. Returns whether there is more, and room for it."""
+        if self.passing:
+            self.pass_on()
+            return True
         bytes_max = self._unsettled_bytes_max()
-        if not self._planned and self.behind and self._room(bytes_max):
-            self._read()
+        if not self._planned and self.behind and self._room(bytes_max) and not self._read():
+            return False  # What is there cannot be taken yet; once it can be, there is a wake.
         while self._planned and self._room(bytes_max):
             self._offer(self._planned.popleft())
-        return self.behind and self._room(bytes_max)
+        return self._more(bytes_max)
+
+    def pass_on(self) -> None:
+        """Go on over what is not wanted, a bounded way: joins and splits of that range count all the same."""
+        upto = min(self._pass_to, self._cursor.read + PASS_SEQUENCES)
+        if not self._order.queues.lanes:
+            upto = self._pass_to  # Nobody waits: nothing can be joined, and nobody split off has to wait.
+        else:
+            for change in self._pipeline.changes(self._cursor.read, upto):
+                self._order.queues.apply(change)
+        self._cursor.passed(upto)
+        self._recover()
 
     def left(self, effects: Iterable[Effect]) -> None:
         """These jobs are delivered, or safe elsewhere; what they took is free."""
@@ -81,23 +109,34 @@ class Feed:
 
     def skip_to(self, sequence: int) -> int:
         """Leave out everything up to `sequence` that was not taken yet; returns the first sequence left out."""
-        first = self._cursor.read + 1
-        self._planned.clear()
-        self._joins.clear()
-        self._cursor.passed(sequence)
-        self._recover()
+        first = max(self._cursor.read, self._pass_to) + 1
+        self._pass(sequence)
         return first
+
+    def _more(self, bytes_max: int) -> bool:
+        return self.passing or (self.behind and self._room(bytes_max))
 
     def _room(self, bytes_max: int) -> bool:
         if self._cursor.recovering:
             return True  # A former process had room for it, and nothing held goes out before it is here.
         return self._cursor.unsettled < self._read_ahead_max and self._bytes < bytes_max
 
-    def _read(self) -> None:
-        after = self._cursor.read
+    def _pass(self, sequence: int) -> None:
+        """Leave out everything up to `sequence`; one step of the way is done at once, `fill` does the others."""
+        self._planned.clear()
+        self._changes.clear()
+        self._pass_to = max(self._pass_to, sequence)
+        if self.passing:
+            self.pass_on()
+
+    def _read(self) -> bool:
+        """Plan what comes next, or pass over what does not come; returns whether there was either."""
+        after, end, reach = self._cursor.read, self.end, self._pipeline.reach
         try:
             blocks = self._log.read(after, READ_BYTES)
         except DamagedBlock as damage:
+            if damage.last_sequence > reach:
+                return False
             _LOG.error(
                 "block_skipped",
                 destination=self._destination,
@@ -108,25 +147,24 @@ class Feed:
             )
             first = max(damage.first_sequence, after + 1)
             self._order.queues.effects.append(Skipped(first, damage.last_sequence, f"damaged block: {damage}"))
-            self._cursor.passed(damage.last_sequence)
-            self._recover()
-            return
+            self._pass(damage.last_sequence)
+            return True
         for block in blocks:
+            if block.first_sequence - after > PASS_SEQUENCES or block.last_sequence > reach:
+                break
             plan = self._pipeline.plan(block, after, self.goes, replayed=self._until is not None)
-            self._joins += plan.joins
+            self._changes += plan.changes
             self._planned += plan.planned
-            if plan.planned:
-                end = max(block.last_sequence, plan.planned[-1].sequence)
-                self._planned.append(Planned(end, "", []))
-        if not blocks:
-            self._cursor.passed(self._log.last_sequence)
-            self._recover()
+            self._planned.append(Planned(block.last_sequence, "", []))
+            after = block.last_sequence
+        if not self._planned:  # A gap, and as far as events may be taken nothing else, or nothing yet.
+            self._pass(min(end, blocks[0].first_sequence - 1) if blocks else end)
+        return bool(self._planned) or self._cursor.read > after
 
     def _offer(self, planned: Planned) -> None:
         sequence = planned.sequence
-        while self._joins and self._joins[0].sequence <= sequence:
-            join = self._joins.popleft()
-            self._order.queues.joined(join.loser, join.winner)
+        while self._changes and self._changes[0].sequence <= sequence:
+            self._order.queues.apply(self._changes.popleft())
         if self._until is not None and sequence > self._until:
             self._planned.clear()
             self._cursor.passed(self._until)

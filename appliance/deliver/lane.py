@@ -80,7 +80,10 @@ class Lane:
     def __init__(self, name: str) -> None:
         self.name = name
         self.members: dict[str, bool] = {name: True}
-        """Lanes joined into this one, itself included; True where the held store knows it."""
+        """Lanes joined into this one, and those that split off and wait for it, itself included.
+
+        True where the held store knows it: all of them, while anything of this lane is stored.
+        """
         self.ready: deque[Job] = deque()
         self.stored = 0
         """Jobs in the held store, those in `ready` or in flight included."""
@@ -149,7 +152,7 @@ class Buried:
 
 @dataclass(slots=True, frozen=True)
 class Joined:
-    """From now on the held jobs of `member` are part of `lane`."""
+    """From now on the jobs of `member` are part of `lane`, of which something is held."""
 
     member: str
     lane: str

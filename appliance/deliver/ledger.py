@@ -12,7 +12,7 @@ import msgspec
 
 from appliance.core import logs
 from appliance.core.errors import LogFailed
-from appliance.core.event import Event, pack_event, unpack_event
+from appliance.core.event import Event, pack_event
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.lane import Buried, Effect, Held, Job, Joined, Parted, Settled, Skipped
 from appliance.wal.log import DamagedBlock, DeadLetter, HeldJob, Log, Progress, Skip, Transaction
@@ -216,26 +216,6 @@ class Ledger:
                 if record.sequence == sequence:
                     return _ENCODER.encode(record)
         return b""
-
-
-def stored_job(row: HeldJob) -> Job:
-    """A job as it comes back from the held store.
-
-    Raises:
-        msgspec.DecodeError: its event is damaged.
-    """
-    event = unpack_event(row.event)
-    return Job(
-        row.lane,
-        row.sequence,
-        row.part,
-        event,
-        len(event.json),
-        stored=True,
-        attempts=row.attempts,
-        first_failed_ms=row.first_failed_ms,
-        error=row.error,
-    )
 
 
 def packed_or_empty(event: Event) -> bytes:

@@ -4,15 +4,35 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from appliance.core.event import Event, Record
-from appliance.core.plan import Plan
+from appliance.core.plan import Change, Plan
 from appliance.wal.log import Block
 
 
 class Pipeline(Protocol):
     """Between the log and a destination; any thread, and the same answer for the same block, always."""
 
+    @property
+    def reach(self) -> int:
+        """The last sequence that can be planned, always at the end of a block."""
+        ...
+
+    def subscribe(self, wake: Callable[[], None], /) -> Callable[[], None]:
+        """Have `wake` called, on any thread, when there is more to plan; returns what ends it."""
+        ...
+
     def plan(self, block: Block, after: int, goes: Callable[[Record], bool], *, replayed: bool = False) -> Plan:
-        """The events of `block` above `after`, and whether each goes to the destination that `goes` speaks for."""
+        """The events of `block` above `after`, and whether each goes to the destination that `goes` speaks for.
+
+        Its changes are those of the range (`after`, `block.last_sequence`], a gap before the block included.
+        """
+        ...
+
+    def changes(self, after: int, upto: int) -> list[Change]:
+        """How lanes change above `after`, up to `upto`, where the events of that range are not wanted."""
+        ...
+
+    def current(self, lane: str, at: int) -> str:
+        """The lane whose events this one's are, by all joins up to the sequence `at`."""
         ...
 
     def goes(

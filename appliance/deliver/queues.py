@@ -8,6 +8,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Sequence
 
+from appliance.core.plan import Change, Join
 from appliance.deliver.lane import Effect, Held, Job, Joined, Lane, Parted
 
 
@@ -24,7 +25,7 @@ class Queues:
         self.effects: list[Effect] = []
         self.lanes: dict[str, Lane] = {}
         self.member_of: dict[str, str] = {}
-        """Joined lane -> the lane it is part of."""
+        """Lane -> the lane it is part of, since they were joined, or since it split off and that one is not empty."""
         self.runnable: deque[Lane] = deque()
         """Lanes whose first job is in memory and may go out; some may be stale."""
         self.in_flight_jobs = 0
@@ -75,6 +76,13 @@ class Queues:
             self.ready += 1
         self.schedule(lane)
 
+    def apply(self, change: Change) -> None:
+        """The log has come to where lanes join or split; before the event at its sequence is offered."""
+        if isinstance(change, Join):
+            self.joined(change.loser, change.winner)
+        else:
+            self.split(change.lane, change.former)
+
     def joined(self, member: str, name: str) -> None:
         """From here on the events of `member` belong to lane `name`: both queues become one, merged by sequence."""
         member, name = self.member_of.get(member, member), self.member_of.get(name, name)
@@ -90,29 +98,53 @@ class Queues:
         lane.not_before_ms = max(lane.not_before_ms, old.not_before_ms)
         lane.uncounted += old.uncounted
         self._retire(old)
-        for each, known in old.members.items():
+        for each in old.members:
             lane.members[each] = False
             self.member_of[each] = name
-            if known and old.stored:
-                self._remember_member(lane, each)
-            elif known and each != old.name:
-                self.effects.append(Parted((each,)))
+        saved = tuple(each for each, known in old.members.items() if known and each != old.name)
+        if lane.stored:
+            self._remember_members(lane)
+        elif saved:
+            self.effects.append(Parted(saved))
         if lane.behind:
             self.all_to_store(lane)
         lane.version += 1
         self.schedule(lane)
 
-    def requeued(self, name: str, count: int, now_ms: int) -> None:
-        """`count` jobs of this lane were put into the held store from outside, at their original sequences."""
+    def split(self, name: str, former: str) -> None:
+        """From here on `name` is somebody of their own, whose earlier events are `former`'s and go out first.
+
+        Until nothing of that lane is unsettled, `name` is a member of it. Where it has a queue of its own already, both
+        become one for so long: more order than there must be, and never less.
+        """
+        lane = self.lanes.get(self.member_of.get(former, former))
+        if lane is None or lane.empty:
+            return
+        if self.member_of.get(name, name) in self.lanes:
+            self.joined(name, former)
+            return
+        lane.members[name] = False
+        self.member_of[name] = lane.name
+        if lane.stored:
+            self._remember_members(lane)
+
+    def requeued(self, name: str, count: int, now_ms: int, winner: str = "") -> None:
+        """`count` jobs of this lane were put into the held store from outside, at their original sequences.
+
+        Args:
+            winner: the lane that takes the events of this one now, which may not be known here: a join of a lane in
+                which nothing waits is forgotten.
+        """
         lane = self.lane_of(name)
         lane.stored += count
         lane.behind += count
         self.stored += count
         lane.not_before_ms = now_ms
-        if name != lane.name:
-            self._remember_member(lane, name)
+        self._remember_members(lane)
         self.all_to_store(lane)
         self.schedule(lane)
+        if winner:
+            self.joined(name, winner)
 
     def spill(self) -> None:
         """Everything that waits in memory goes to the held store: its place in the log is about to be given up."""
@@ -260,8 +292,8 @@ class Queues:
             self.schedule(lane)
 
     def store(self, lane: Lane, job: Job, not_before_ms: int = 0) -> None:
-        if job.lane != lane.name:
-            self._remember_member(lane, job.lane)
+        if not lane.stored:
+            self._remember_members(lane)
         self.effects.append(Held(job, job.stored, job.attempts, job.first_failed_ms, not_before_ms, job.error))
         if not job.stored:
             lane.stored += 1
@@ -324,7 +356,13 @@ class Queues:
         lane.ready = deque()
         self._load_wanted.pop(lane.name, None)
 
-    def _remember_member(self, lane: Lane, member: str) -> None:
-        if not lane.members.get(member):
-            lane.members[member] = True
-            self.effects.append(Joined(member, lane.name))
+    def _remember_members(self, lane: Lane) -> None:
+        """While anything of a lane is stored, the store knows all of its members.
+
+        The log will not say again who they are: once what was unsettled is stored, the cursor passes the place of a
+        join or split. And a member may hold nothing yet: it waits for its next event.
+        """
+        for member, known in lane.members.items():
+            if not known:
+                lane.members[member] = True
+                self.effects.append(Joined(member, lane.name))

@@ -18,9 +18,10 @@ from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
+from appliance.deliver.held_store import restore, stored_jobs
 from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
-from appliance.deliver.ledger import Ledger, stored_job
+from appliance.deliver.ledger import Ledger
 from appliance.deliver.order import Order
 from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
@@ -38,8 +39,6 @@ CLOSE_S_MIN = 0.3
 """So long a plug-in may take to close, however much time its calls took."""
 SETTLE_TIMEOUT_S = 1.5
 """At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
-LOAD_JOBS = 100
-"""Jobs of one lane taken from the held store at once."""
 _LOG = logs.logger("deliver")
 Delivered = Callable[[str, Event, Result, int, float], None]
 
@@ -81,7 +80,7 @@ class Worker:
         ended: Callable[[], None] | None = None,
     ) -> None:
         self.stream, self.config, self.instance = stream, config, instance
-        self._log, self._clock, self._ended = log, clock, ended
+        self._log, self._pipeline, self._clock, self._ended = log, pipeline, clock, ended
         self._loop = asyncio.get_running_loop()
         self.paused = self.stopping = False
         self.figures = Figures(clock)
@@ -101,7 +100,7 @@ class Worker:
         self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
-        self._restore()
+        restore(self.order.queues, log, stream.key, self._current)
         until = stream.cursor.until if stream.cursor else None
         self.feed = Feed(
             log,
@@ -158,7 +157,7 @@ class Worker:
         """So many jobs were put into these lanes of the held store from outside."""
         self._loads_blocked -= 1
         for lane, count in lanes.items():
-            self.order.queues.requeued(lane, count, self._log.log_now_ms())
+            self.order.queues.requeued(lane, count, self._log.log_now_ms(), self._current(lane))
         self.wake()
 
     def skip_to(self, sequence: int) -> tuple[int, int]:
@@ -183,14 +182,14 @@ class Worker:
 
     def _turn(self) -> None:
         now_ms = self._log.log_now_ms()
-        more = self._may_read(now_ms) and self.feed.fill()
+        more = (self._may_read(now_ms) or self.feed.passing) and self.feed.fill()
         self.ledger.add(self._effects())
         starved = False if self.paused else self._send(now_ms)
         wanted = [] if self.paused else self.order.queues.wanted(now_ms, 2 * self.order.rules.in_flight_max)
         self._loads += [(lane, lane.version, self.ledger.decided) for lane in wanted]
         self.ledger.flush(urgent=self._urgent(starved))
         self._load()
-        if more and not starved and self.order.breaker.closed:
+        if self.feed.passing or (more and not starved and self.order.breaker.closed):
             self.wake()
         self._arm(now_ms, starved)
         left = self.cursor.unsettled or self.order.queues.stored or self.ledger.unsaved
@@ -299,23 +298,18 @@ class Worker:
 
     # The held store ------------------------------------------------------------------------------------------
 
-    def _restore(self) -> None:
-        heads = self._log.held_heads(self.stream.key)
-        joined = self._log.joined(self.stream.key)
-        self.order.queues.restore([(head.lane, head.count, head.next_try_ms) for head in heads], joined)
+    def _current(self, lane: str) -> str:
+        """The lane that takes this one's events where the destination is in the log, which may lag behind the graph."""
+        return self._pipeline.current(lane, self.cursor.read)
 
     def _load(self) -> None:
         while self._loads and not self._loads_blocked and self._loads[0][2] <= self.ledger.durable:
             lane, version, _ = self._loads[0]
-            jobs = self._stored_jobs(lane)  # May raise: then it stays first, and the next turn tries again.
+            # May raise: then it stays first, and the next turn tries again.
+            jobs = stored_jobs(self._log, self.stream.key, lane.members)
             del self._loads[0]
             self.order.queues.loaded(lane, version, jobs)
             self.wake()
-
-    def _stored_jobs(self, lane: Lane) -> list[Job]:
-        rows = [row for member in lane.members for row in self._log.held_jobs(self.stream.key, member, LOAD_JOBS)]
-        rows.sort(key=lambda row: (row.sequence, row.part))
-        return [stored_job(row) for row in rows[:LOAD_JOBS]]
 
     def _save(self, transaction: Transaction, progress: Progress) -> None:
         breaker, progress.start = self.order.breaker, self._began
@@ -360,7 +354,7 @@ class Worker:
             state=self.state(),
             enabled=self.config.enabled,
             sequence_low=low,
-            lag_events=max(0, self._log.last_sequence - low) if waits else 0,
+            lag_events=max(0, self.feed.end - low) if waits else 0,
             oldest_undelivered_ms=self._oldest_ms() if waits else 0,
             held_people=sum(1 for lane in list(self.order.queues.lanes.values()) if lane.stored),
             held_events=self.order.queues.stored,

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from appliance.core.enrich import enrich
 from appliance.core.event import Event, Record
-from appliance.core.plan import Join, Plan, Planned
+from appliance.core.plan import Change, Plan, Planned
 from appliance.process.resolve import Resolver
 from appliance.process.route import matches, route
 from appliance.wal.types import Block
 
 CRITERIA = ("type", "event", "user", "from_ms", "to_ms")
+Subscribe = Callable[[Callable[[], None]], Callable[[], None]]
+"""Takes whom to wake, returns what ends the waking."""
 
 
 class _Shared(NamedTuple):
@@ -24,29 +26,52 @@ class _Shared(NamedTuple):
 
     block: Block
     lanes: list[str]
-    joins: list[Join]
+    changes: list[Change]
     events: list[Event]
     size: int
 
 
 class Pipeline:
-    """Pure but for its cache, which every thread may use."""
+    """Pure but for its cache, which every thread may use.
 
-    def __init__(self, resolver: Resolver, cache_bytes_max: int) -> None:
+    Args:
+        grown: has its argument called, on any thread, whenever `reach` or the log below it has grown, and returns what
+            ends that: without a graph it is the log's own `subscribe`.
+    """
+
+    def __init__(self, resolver: Resolver, cache_bytes_max: int, grown: Subscribe) -> None:
         self._resolver, self._cache_bytes_max = resolver, cache_bytes_max
+        self.subscribe = grown
         self._cache: OrderedDict[int, _Shared] = OrderedDict()
         self._cached_bytes = 0
         self._lock = Lock()
 
     def plan(self, block: Block, after: int, goes: Callable[[Record], bool], *, replayed: bool = False) -> Plan:
-        """The events of `block` above `after`, and whether each goes to the destination that `goes` speaks for."""
+        """The events of `block` above `after`, and whether each goes to the destination that `goes` speaks for.
+
+        Its changes are those of the range (`after`, `block.last_sequence`], a gap before the block included.
+        """
         shared = self._share(block)
+        gap = self.changes(after, block.first_sequence - 1) if block.first_sequence > after + 1 else []
         planned = [
             Planned(record.sequence, lane, [self._copy(event) if replayed else event] if goes(record) else [])
             for record, lane, event in zip(block.records, shared.lanes, shared.events, strict=True)
             if record.sequence > after
         ]
-        return Plan([join for join in shared.joins if join.sequence > after], planned)
+        return Plan([*gap, *(change for change in shared.changes if change.sequence > after)], planned)
+
+    @property
+    def reach(self) -> int:
+        """The last sequence that can be planned, always at the end of a block."""
+        return self._resolver.reach
+
+    def changes(self, after: int, upto: int) -> list[Change]:
+        """How lanes change above `after`, up to `upto`, where the events of that range are not wanted."""
+        return self._resolver.changes(after, upto)
+
+    def current(self, lane: str, at: int) -> str:
+        """The lane whose events this one's are, by all joins up to the sequence `at`."""
+        return self._resolver.current(lane, at)
 
     def goes(
         self, sources: list[str] | None, names: frozenset[str], criteria: Mapping[str, str] | None = None
@@ -96,9 +121,9 @@ class Pipeline:
             self._cached_bytes -= old.size
 
     def _work_out(self, block: Block) -> _Shared:
-        lanes, joins = self._resolver.resolve(block)
+        lanes, changes = self._resolver.resolve(block)
         events = [self._event(record, lane) for record, lane in zip(block.records, lanes, strict=True)]
-        return _Shared(block, lanes, joins, events, sum(2 * len(record.raw) + 500 for record in block.records))
+        return _Shared(block, lanes, changes, events, sum(2 * len(record.raw) + 500 for record in block.records))
 
     def _event(self, record: Record, lane: str) -> Event:
         person_id = self._resolver.person_id(lane)

@@ -1,10 +1,11 @@
-"""Whose event is it: from a block of the log to lanes, people and joins. The identity graph will stand behind this."""
+"""Whose event is it: from a block of the log to lanes, people and how lanes change. Without a graph: by ids alone."""
 
 import hashlib
 from typing import NamedTuple, Protocol
 
 from appliance.core.event import Record
-from appliance.core.plan import Join
+from appliance.core.plan import Change
+from appliance.wal.keys import SEQUENCE_MAX
 from appliance.wal.types import Block
 
 
@@ -13,15 +14,29 @@ class Resolution(NamedTuple):
 
     lanes: list[str]
     """One per record: the ordering key at the event's own position."""
-    joins: list[Join]
-    """Ascending by sequence, all within the block's range."""
+    changes: list[Change]
+    """Ascending by sequence, all within the block's range, its first and last sequence included."""
 
 
 class Resolver(Protocol):
-    """Asked once per block and cached; the same answer for the same block, always."""
+    """Any thread may ask; the same answer for the same place of the log, always, however far the graph has read."""
+
+    @property
+    def reach(self) -> int:
+        """The last sequence that can be resolved; nobody asks for more.
+
+        It only grows, and always stands at the end of a block (its `last_sequence`, gaps included): blocks are applied
+        whole, and a block that ends above it is not delivered.
+        """
 
     def resolve(self, block: Block) -> Resolution:
-        """Lanes and joins of a block."""
+        """Lanes and changes of a block, or of a single record of it."""
+
+    def changes(self, after: int, upto: int) -> list[Change]:
+        """Changes above `after`, up to `upto`, of a range whose events nobody needs: it is trimmed or passed over."""
+
+    def current(self, lane: str, at: int) -> str:
+        """The lane that this one has become through joins up to the sequence `at`; itself where its person goes on."""
 
     def person_id(self, lane: str) -> str:
         """The id by which destinations know the person of this lane, as a UUID's text."""
@@ -33,9 +48,22 @@ class IdResolver:
     So a server-side event with a userId alone and the browser's events of the same person are two lanes.
     """
 
+    @property
+    def reach(self) -> int:
+        """See `Resolver`; always everything."""
+        return SEQUENCE_MAX
+
     def resolve(self, block: Block) -> Resolution:
         """See `Resolver`."""
         return Resolution([lane_of(record) for record in block.records], [])
+
+    def changes(self, after: int, upto: int) -> list[Change]:
+        """See `Resolver`; there are none."""
+        return []
+
+    def current(self, lane: str, at: int) -> str:
+        """See `Resolver`; itself."""
+        return lane
 
     def person_id(self, lane: str) -> str:
         """See `Resolver`; a digest of the lane in the form of a UUID of version 5, so the same in every process."""

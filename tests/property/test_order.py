@@ -1,4 +1,4 @@
-"""The order machine against a naive model: any interleaving of events, outcomes, joins, requeues and crashes."""
+"""The order machine against a naive model: any interleaving of events, outcomes, joins, splits, requeues and crashes."""
 
 import random
 from collections import Counter
@@ -14,42 +14,10 @@ from appliance.deliver.lane import Batch, Buried, Effect, Held, Job, Joined, Lan
 from appliance.deliver.order import Order, Rules
 from appliance.deliver.outcome import SUCCEEDED, Result
 from appliance.deliver.queues import Queues
+from tests.support.people import People
 
 RETRY, ABORT = Result(kind="retry", reason="HTTP 500"), Result(kind="abort", reason="HTTP 400")
 THROTTLED = Result(kind="retry", reason="HTTP 429", after_s=0.2, throttled=True)
-
-
-@dataclass
-class Log:
-    """What was collected: lanes as they were resolved at each event's own position, and the joins between."""
-
-    lanes: list[str]
-    joins: dict[int, tuple[str, str]]
-    """Before the event at this sequence: (loser, winner)."""
-
-    @classmethod
-    def draw(cls, rng: random.Random, events: int, people: int, join_share: float) -> "Log":
-        winner = {f"p{i}": f"p{i}" for i in range(people)}
-        lanes, joins = [], {}
-        for sequence in range(1, events + 1):
-            alive = sorted(set(winner.values()))
-            if len(alive) > 1 and rng.random() < join_share:
-                loser, into = rng.sample(alive, 2)
-                joins[sequence] = (loser, into)
-                winner = {name: into if now == loser else now for name, now in winner.items()}
-            lanes.append(winner[f"p{rng.randrange(people)}"])
-        return cls(lanes, joins)
-
-    def earlier_of(self, sequence: int) -> set[int]:
-        """Events of the same person, by the graph at that point, before this one: the naive model's whole rule."""
-        same = {self.lanes[sequence - 1]}
-        found = set()
-        for before in range(sequence, 0, -1):
-            if before < sequence and self.lanes[before - 1] in same:
-                found.add(before)
-            if before in self.joins and self.joins[before][1] in same:
-                same.add(self.joins[before][0])
-        return found
 
 
 @dataclass
@@ -90,7 +58,7 @@ class Disk:
 class World:
     """One destination's worker without its I/O, driven by chance."""
 
-    def __init__(self, rng: random.Random, log: Log, *, atomic: bool, batch: int, fail: float, people: int) -> None:
+    def __init__(self, rng: random.Random, log: People, *, atomic: bool, batch: int, fail: float, people: int) -> None:
         self.rng, self.log, self.disk, self.now, self.fail = rng, log, Disk(), 1_000, fail
         self.rules = Rules(
             in_flight_max=rng.randint(1, 4),
@@ -116,6 +84,8 @@ class World:
         for (lane, _), row in sorted(self.disk.held.items()):
             by_lane.setdefault(lane, []).append(row[2])
         self.order.queues.restore([(lane, len(t), t[0]) for lane, t in by_lane.items()], dict(self.disk.joined))
+        for lane in by_lane:
+            self.order.queues.joined(lane, self.log.current(lane, self.cursor.read))
         self.pending: list[Effect] = []
         self.requeuing = None
         self.out: list[Batch] = []
@@ -144,8 +114,8 @@ class World:
         if self.cursor.read >= len(self.log.lanes) or self.cursor.unsettled > 20:
             return
         sequence = self.cursor.read + 1
-        if sequence in self.log.joins:
-            self.order.queues.joined(*self.log.joins[sequence])
+        for change in self.log.changes.get(sequence, []):
+            self.order.queues.apply(change)
         if self.cursor.settled_before(sequence):
             self.cursor.passed(sequence)
             self.recover()
@@ -227,10 +197,10 @@ class World:
     def requeued(self) -> None:
         places, self.requeuing = self.requeuing or set(), None
         gone = {(e.job.lane, e.job.sequence) for e in self.pending if isinstance(e, Settled | Buried) and e.stored}
-        if not self.log.joins:  # A join of an empty lane is forgotten; only where there is none are newer ones held up.
+        if not self.log.splits:  # Who split off while there was nothing to wait for does not wait for it now either.
             self.ended -= {sequence for lane, sequence in places & self.disk.held.keys() - gone}
         for lane, count in Counter(lane for lane, _ in sorted(places)).items():
-            self.order.queues.requeued(lane, count, self.now)
+            self.order.queues.requeued(lane, count, self.now, self.log.current(lane, self.cursor.read))
         self.drain_effects()
 
     def run(self, steps: int, *, crash: float, requeue: float, replayed: float = 0.0) -> None:
@@ -253,6 +223,12 @@ class World:
         assert all(lane.behind >= 0 and lane.stored >= lane.behind for lane in queues.lanes.values()), queues.lanes
         assert queues.stored == sum(lane.stored for lane in queues.lanes.values())
         assert queues.ready == sum(len(lane.ready) for lane in queues.lanes.values())
+        assert all(all(lane.members.values()) for lane in queues.lanes.values() if lane.stored), (
+            "a crash would part them"
+        )
+        members = {each: lane.name for lane in queues.lanes.values() for each in lane.members if each != lane.name}
+        assert queues.member_of == members
+        assert queues.lanes.keys().isdisjoint(members)
 
     def finish(self) -> None:
         self.fail = 0.0
@@ -293,6 +269,7 @@ class World:
     fail=st.sampled_from([0.0, 0.2, 0.6]),
     crash=st.sampled_from([0.0, 0.02]),
     join_share=st.sampled_from([0.0, 0.0, 0.1]),
+    split_share=st.sampled_from([0.0, 0.0, 0.1]),
     breaker=st.sampled_from([2, 20]),
 )
 def test_first_arrivals_are_in_order_and_everything_ends(
@@ -304,10 +281,11 @@ def test_first_arrivals_are_in_order_and_everything_ends(
     fail: float,
     crash: float,
     join_share: float,
+    split_share: float,
     breaker: int,
 ) -> None:
     rng = random.Random(seed)
-    log = Log.draw(rng, events, people, join_share)
+    log = People.draw(rng, events, people, join_share, split_share)
     world = World(rng, log, atomic=atomic, batch=batch, fail=fail, people=breaker)
     world.run(events * 12, crash=crash, requeue=0.0)
     world.finish()
@@ -315,11 +293,17 @@ def test_first_arrivals_are_in_order_and_everything_ends(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    seed=st.integers(0, 2**32), events=st.integers(10, 80), people=st.integers(1, 4), crash=st.sampled_from([0.0, 0.02])
+    seed=st.integers(0, 2**32),
+    events=st.integers(10, 80),
+    people=st.integers(1, 4),
+    crash=st.sampled_from([0.0, 0.02]),
+    join_share=st.sampled_from([0.0, 0.1]),
 )
-def test_a_requeued_event_goes_before_newer_ones_that_wait(seed: int, events: int, people: int, crash: float) -> None:
+def test_a_requeued_event_goes_before_newer_ones_that_wait(
+    seed: int, events: int, people: int, crash: float, join_share: float
+) -> None:
     rng = random.Random(seed)
-    world = World(rng, Log.draw(rng, events, people, 0.0), atomic=False, batch=1, fail=0.4, people=20)
+    world = World(rng, People.draw(rng, events, people, join_share), atomic=False, batch=1, fail=0.4, people=20)
     world.run(events * 12, crash=crash, requeue=0.02)
     world.finish()
 
@@ -333,13 +317,22 @@ def test_a_requeued_event_goes_before_newer_ones_that_wait(seed: int, events: in
     batch=st.sampled_from([1, 2, 5]),
     crash=st.sampled_from([0.0, 0.02]),
     join_share=st.sampled_from([0.0, 0.1]),
+    split_share=st.sampled_from([0.0, 0.1]),
     breaker=st.sampled_from([2, 20]),
 )
 def test_letters_of_one_event_are_requeued_into_one_place_while_people_are_joined(
-    seed: int, events: int, people: int, atomic: bool, batch: int, crash: float, join_share: float, breaker: int
+    seed: int,
+    events: int,
+    people: int,
+    atomic: bool,
+    batch: int,
+    crash: float,
+    join_share: float,
+    split_share: float,
+    breaker: int,
 ) -> None:
     rng = random.Random(seed)
-    log = Log.draw(rng, events, people, join_share)
+    log = People.draw(rng, events, people, join_share, split_share)
     world = World(rng, log, atomic=atomic, batch=batch, fail=0.4, people=breaker)
     world.run(events * 12, crash=crash, requeue=0.04, replayed=0.04)
     world.finish()
@@ -354,7 +347,7 @@ def test_the_judge_sees_an_overtaking_event() -> None:
             super().offer(job)
 
     rng = random.Random(7)
-    log = Log.draw(rng, 60, 2, 0.0)
+    log = People.draw(rng, 60, 2, 0.0)
     world = World(rng, log, atomic=False, batch=1, fail=0.5, people=20)
     world.order.queues = Careless(3, many_per_lane=False)
     with pytest.raises(AssertionError, match="overtakes"):

@@ -69,7 +69,7 @@ class Room:
         self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
         self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
-        pipeline = Pipeline(IdResolver(), 1 << 20)
+        pipeline = Pipeline(IdResolver(), 1 << 20, self.log.subscribe)
         self.dispatcher = Dispatcher(
             self.log, pipeline, self.clock, self.configuration.config, self.data / "paused.json"
         )
