@@ -1,10 +1,10 @@
 """The composition root: builds the parts, starts and stops them in order. The first file to read.
 
-    start:  folder -> configuration -> log -> deliveries -> collector -> admin API
-    stop:   collector, deliveries and windows of the console at once -> log -> admin API, within 10 s, nothing
+    start:  folder -> configuration -> log -> person graph -> deliveries -> collector -> admin API
+    stop:   collector, deliveries and windows of the console at once -> graph -> log -> admin API, within 10 s, nothing
             acknowledged is lost
 
-Threads: this loop (collector and admin API), the log's writer, the delivery loop.
+Threads: this loop (collector and admin API), the log's writer, the person graph's, the delivery loop.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from appliance.control.ports import Refused
 from appliance.core import logs, memory, settings, write_keys
 from appliance.core.clock import SystemClock
 from appliance.core.config import Config, SourceConfig
-from appliance.core.errors import ConfigError, Fault, LogFailed
+from appliance.core.errors import ConfigError, Fault, LogFailed, Overloaded
 from appliance.core.listen import holder_of
 from appliance.core.metrics import Metrics
 from appliance.core.settings import Loaded
@@ -31,6 +31,7 @@ from appliance.core.write_keys import Kept
 from appliance.deliver.bind import Shelf, bind, everything_wrong, known_options_faults
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
+from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver
 from appliance.wal.log import Log
@@ -73,7 +74,14 @@ class App:
             _LOG.error(
                 "store_quarantined", kept=self._log.salvaged, advice="sternpost wal verify looks into the old one"
             )
-        self._pipeline = Pipeline(IdResolver(), self.config.wal.cache_bytes_max, self._log.subscribe)
+        self.identifier = (
+            open_identifier(self._log, data / "identity", self.config.identity)
+            if self.config.identity.enabled
+            else None
+        )
+        """The person graph; None where it is not enabled."""
+        resolver, grown = self.identifier or IdResolver(), (self.identifier or self._log).subscribe
+        self._pipeline = Pipeline(resolver, self.config.wal.cache_bytes_max, grown)
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
         self._collector = Collector(
             self._log,
@@ -137,6 +145,9 @@ class App:
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._log.start(loop)
+        if self.identifier:
+            self.identifier.start()
+            await self._tell_rules()
         loop.call_later(TIDY_S, self._tidy, loop, 0, 0)
         await asyncio.to_thread(self._dispatcher.start, self._bound)
         await self._start_listeners()
@@ -165,6 +176,8 @@ class App:
         if last == seen != tidied:
             self._log.forget_cached()
             self._pipeline.forget_cached()
+            if self.identifier:
+                self.identifier.forget_cached()
             memory.release()
             tidied = last
         loop.call_later(TIDY_S, self._tidy, loop, last, tidied)
@@ -175,9 +188,21 @@ class App:
         for failed in await asyncio.gather(*waiting, return_exceptions=True):
             if failed is not None:
                 _LOG.error("part_not_stopped_cleanly", error=str(failed), kept="what is on disk")
+        if self.identifier:
+            await asyncio.to_thread(self.identifier.stop)
         await self._log.stop()
         await self._control.stop()
+        if self.identifier:
+            self.identifier.close()
         _LOG.info("stopped", exit_code=self._exit_code)
+
+    async def _tell_rules(self) -> None:
+        """The rules of identity are an entry of the log, so that it is known from which event on they hold."""
+        assert self.identifier is not None
+        try:
+            await self.identifier.tell(self.config.identity, self._clock.wall_ms())
+        except (Overloaded, LogFailed) as error:
+            _LOG.error("identity_rules_not_in_force", error=str(error), kept="the former rules; re-load once it drains")
 
     # Re-loading ----------------------------------------------------------------------------------------------
 
@@ -218,10 +243,14 @@ class App:
         changes += _changed_sources(self.config.sources, loaded.config.sources)
         if self.config.control.tokens != loaded.config.control.tokens:
             changes.append("tokens of the admin API changed")
+        changed_rules = self.config.identity != loaded.config.identity
         self._loaded, self._bound, self._broken = loaded, bound, broken
         logs.setup(loaded.config.logs.level, loaded.config.logs.format)
         self._collector.apply(loaded.config)
         self._control.apply(loaded.config.control)
+        if self.identifier and changed_rules:
+            await self._tell_rules()
+            changes.append("[identity] changed; the new rules hold from the next event on")
         changes += await self._dispatcher.apply(loaded.config, bound)
         await self._start_listeners()
         _LOG.info("reloaded", changes="; ".join(changes) or "none")
@@ -300,9 +329,11 @@ class App:
 
     def faults(self) -> Sequence[str]:
         """Parts that did not start, in words; any thread."""
-        return self._start_faults + [
-            f"destination {name}: {why}; its events are kept in the log" for name, why in self._broken.items()
-        ]
+        return (
+            self._start_faults
+            + (self.identifier.faults() if self.identifier else [])
+            + [f"destination {name}: {why}; its events are kept in the log" for name, why in self._broken.items()]
+        )
 
     def broken(self) -> Mapping[str, str]:
         """Configured destination that does not run -> what is wrong with its plug-in; any thread."""

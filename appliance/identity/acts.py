@@ -82,10 +82,10 @@ class Acting:
 
     def _undo(self, name: str, place: int) -> Outcome:
         store, merge = self._stitcher.store, merge_number(name)
-        row = next(iter(store.rows("SELECT loser, winner, a, b, until FROM merges WHERE merge = ?", merge)), None)
-        if row is None or not row[2]:
+        row = next(iter(store.rows("SELECT winner, a, b, until FROM merges WHERE merge = ?", merge)), None)
+        if row is None or not row[1]:
             raise ValueError(f"there is no merge {name}; `sternpost people merges` lists them")
-        loser, winner, a, b, until = row
+        winner, a, b, until = row
         if until is not None:
             raise ValueError(f"merge {merge_text(merge)} was undone already")
         root = self._stitcher.root(winner)

@@ -37,7 +37,7 @@ class Past:
         self._stores = []
 
     def people(self, records: Sequence[Record]) -> list[int]:
-        """The number of the person of each record, at its own place; as it is now where the graph has not come there."""
+        """The number of the person of each record, at its own place; the present one where the graph is not yet."""
         store = self.store()
         with store.connection:  # one moment for all that is read
             log = self._log(store)

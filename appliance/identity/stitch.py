@@ -122,7 +122,7 @@ class Stitcher:
         self._load_edges(pairs - self._pairs.keys())
         roots: set[int] = set()
         for hub, known in several:
-            if any([(hub.number, other.number) not in self._pairs for other in known if other is not hub]):
+            if any((hub.number, other.number) not in self._pairs for other in known if other is not hub):
                 roots.update([self.root(each.origin) for each in known if each.origin])
         self._load_counts(roots - self._counts.keys())
 

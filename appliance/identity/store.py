@@ -127,6 +127,8 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         self.path = path
+        if not read_only:
+            path.touch(mode=0o600)
         self.connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
         self.connection.set_busy_timeout(5000)
         if not read_only:

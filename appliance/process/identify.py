@@ -13,17 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from appliance.core import logs
+from appliance.core.config import IdentityConfig
 from appliance.core.plan import Change, Join, Split
+from appliance.identity import stitch
 from appliance.identity.acts import Act, Outcome, record_of
 from appliance.identity.graph import Graph
 from appliance.identity.past import Past
 from appliance.identity.rules import Rules
-from appliance.identity import stitch
 from appliance.process.resolve import Resolution
 from appliance.wal.log import Block, DamagedBlock, Log
 
+FILE = "people.sqlite"
 PIN = "identity"
 READ_BYTES = 1 << 20
 CHECKPOINT_S = 1.0
@@ -34,6 +37,28 @@ TURN_S = 0.005
 ACT_TIMEOUT_S = 10.0
 EVENTS_KEPT_MAX = 50_000
 _LOG = logs.logger("identity")
+
+
+def open_identifier(log: Log, folder: Path, config: IdentityConfig) -> "Identifier":
+    """The graph in `folder`; one that SQLite cannot read is set aside, and a new one begins with the log.
+
+    Raises:
+        SternpostError: a newer version of this program wrote the graph.
+        apsw.Error, OSError: the file cannot be used.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path, rules = folder / FILE, Rules(config)
+    try:
+        return Identifier(log, path, rules)
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        aside = folder / f"damaged-{time.time_ns() // 1_000_000}"
+        aside.mkdir()
+        for part in folder.glob(f"{FILE}*"):
+            part.rename(aside / part.name)
+        identifier = Identifier(log, path, rules)
+        identifier.quarantined = str(aside)
+        _LOG.error("graph_quarantined", error=str(error), kept=str(aside), advice="people are found anew from the log")
+        return identifier
 
 
 class Identifier:
@@ -60,8 +85,8 @@ class Identifier:
         self._subscribers: tuple[Callable[[], None], ...] = ()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._checkpoint_s = 0.0
-        self.trouble = ""
-        """Why it does not go on, in words; "" while it does."""
+        self.trouble = self.quarantined = ""
+        """Why it does not go on, in words; "" while it does. Where a damaged graph was set aside; "" where none was."""
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -70,15 +95,36 @@ class Identifier:
         self._unsubscribe = self._log.subscribe(self._wake.set)
         self._thread.start()
 
+    async def tell(self, config: IdentityConfig, now_ms: int) -> None:
+        """Have these rules hold from the log's end on, where they are others than before; on the collector's loop.
+
+        Raises:
+            Overloaded, LogFailed: the log does not take them; the former rules stay.
+        """
+        rules = Rules(config)
+        if self.lag or rules.json != self._graph.rules_json:
+            act = Act(rules=msgspec.Raw(rules.json))
+            await self._log.append([record_of(act, str(uuid.uuid4()), now_ms)])
+
+    def faults(self) -> list[str]:
+        """What needs a person, in words; any thread."""
+        if self.quarantined:
+            aside = f"identity: a damaged person graph was set aside in {self.quarantined}; people were found anew"
+            return [aside, self.trouble] if self.trouble else [aside]
+        return [self.trouble] if self.trouble else []
+
     def stop(self) -> None:
-        """Finish what is under way and close the graph; blocking. Nobody may ask afterwards."""
+        """Finish what is under way; blocking. The past can be asked until `close`."""
         self._unsubscribe()
         self._stopping = True
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self.past.close()
         self._graph.close()
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+        self.past.close()
 
     # What destinations ask -----------------------------------------------------------------------------------
 
@@ -93,9 +139,9 @@ class Identifier:
         return max(0, self._log.last_sequence - self._reach)
 
     @property
-    def rules_json(self) -> bytes:
-        """The rules in force where the graph stands."""
-        return self._graph.rules_json
+    def is_graph(self) -> bool:
+        """See `Resolver`."""
+        return True
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called, on the graph's thread, whenever `reach` has grown; returns what ends it."""
@@ -173,7 +219,7 @@ class Identifier:
                 busy = self._turn()
                 self.trouble = ""
             except (apsw.Error, OSError) as error:
-                self.trouble = f"the person graph cannot be written: {error}; events wait in the log"
+                self.trouble = f"identity: the person graph cannot be written: {error}; events wait in the log"
                 _LOG.error("graph_stalled", error=str(error), kept="the events, in the log", again_in_s=AGAIN_S)
                 time.sleep(AGAIN_S)
                 continue

@@ -126,7 +126,7 @@ class Pipeline:
         return _Shared(block, lanes, changes, events, sum(2 * len(record.raw) + 500 for record in block.records))
 
     def _event(self, record: Record, lane: str) -> Event:
-        person_id = self._resolver.person_id(lane)
+        person_id, from_graph = self._resolver.person_id(lane), self._resolver.is_graph
         return Event(
             sequence=record.sequence,
             part=0,
@@ -137,7 +137,7 @@ class Pipeline:
             user_id=record.user_id,
             person_id=person_id,
             received_ms=record.received_ms,
-            build=lambda: enrich(record, person_id),
+            build=lambda: enrich(record, person_id, from_graph=from_graph),
         )
 
     @staticmethod

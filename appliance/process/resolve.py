@@ -41,6 +41,10 @@ class Resolver(Protocol):
     def person_id(self, lane: str) -> str:
         """The id by which destinations know the person of this lane, as a UUID's text."""
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether a person is more than one id: then events say whose they are in `context.sternpost` as well."""
+
 
 class IdResolver:
     """Without a graph: the lane is the anonymousId, else the userId. Nothing ever joins.
@@ -52,6 +56,11 @@ class IdResolver:
     def reach(self) -> int:
         """See `Resolver`; always everything."""
         return SEQUENCE_MAX
+
+    @property
+    def is_graph(self) -> bool:
+        """See `Resolver`."""
+        return False
 
     def resolve(self, block: Block) -> Resolution:
         """See `Resolver`."""

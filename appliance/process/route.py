@@ -40,9 +40,14 @@ def selects(raw: bytes, names: frozenset[str]) -> bool:
 
 
 def route(sources: list[str] | None, names: frozenset[str]) -> Callable[[Record], bool]:
-    """The predicate of one destination: True where the event goes there."""
+    """The predicate of one destination: True where the event goes there.
+
+    Entries of our own (a source without a name) go nowhere.
+    """
     chosen = frozenset(sources) if sources is not None else None
-    return lambda record: (chosen is None or record.source in chosen) and selects(record.raw, names)
+    return lambda record: (
+        (record.source in chosen if chosen is not None else record.source != "") and selects(record.raw, names)
+    )
 
 
 def matches(
