@@ -9,7 +9,7 @@ import apsw
 from appliance.core import logs
 from appliance.core.event import Record
 from appliance.identity.acts import Act, Acting, act_of, outcome_json
-from appliance.identity.person import Names, place_of
+from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
 from appliance.identity.stitch import Change, Seen, Stitcher
@@ -86,6 +86,11 @@ class Graph:
         self._stitcher.trim()
         return Resolved(people, changes)
 
+    def pass_over(self, record: Record) -> Resolved:
+        """Leave out an event that cannot be applied: nothing is learned from it."""
+        self.cursor = record.sequence
+        return Resolved([number_of(place_of(self._log, record.sequence), 0)], [])
+
     def checkpoint(self) -> None:
         """Bring what was committed to the disk for good; then `safe` is the cursor.
 
@@ -144,7 +149,7 @@ class Graph:
             people += self._stitch(run)
             run = []
             place = place_of(self._log, record.sequence)
-            people.append(place << 16)
+            people.append(number_of(place, 0))
             self._act(act_of(record), record, place)
         return people + self._stitch(run)
 

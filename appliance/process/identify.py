@@ -17,10 +17,11 @@ import msgspec
 
 from appliance.core import logs
 from appliance.core.config import IdentityConfig
+from appliance.core.event import Record
 from appliance.core.plan import Change, Join, Split
 from appliance.identity import stitch
 from appliance.identity.acts import Act, Outcome, record_of
-from appliance.identity.graph import Graph
+from appliance.identity.graph import Graph, Resolved
 from appliance.identity.past import Past
 from appliance.identity.rules import Rules
 from appliance.process.resolve import Resolution
@@ -218,10 +219,11 @@ class Identifier:
             try:
                 busy = self._turn()
                 self.trouble = ""
-            except (apsw.Error, OSError) as error:
-                self.trouble = f"identity: the person graph cannot be written: {error}; events wait in the log"
-                _LOG.error("graph_stalled", error=str(error), kept="the events, in the log", again_in_s=AGAIN_S)
-                time.sleep(AGAIN_S)
+            except Exception as error:
+                # A fault of SQLite or of the disk, or one of ours: destinations wait until it is gone.
+                self.trouble = f"identity: the person graph does not go on: {str(error) or type(error).__name__}"
+                _LOG.exception("graph_stalled", kept="the events, in the log", again_in_s=AGAIN_S)
+                self._wake.wait(AGAIN_S)
                 continue
             if not busy:
                 self._wake.wait(CHECKPOINT_S if self._graph.safe < self._graph.cursor else None)
@@ -249,7 +251,12 @@ class Identifier:
         """All of them in one transaction; what the first holds of before the cursor is known already."""
         graph, after, upto = self._graph, self._graph.cursor, blocks[-1].last_sequence
         records = [record for block in blocks for record in block.records if record.sequence > after]
-        resolved = graph.apply(records, upto)
+        try:
+            resolved = graph.apply(records, upto)
+        except apsw.Error:
+            raise
+        except Exception:
+            resolved = self._one_by_one(records, upto)
         lanes, changes = self._texts(resolved.people), deque(self._named(resolved.changes))
         at = 0
         for block in blocks:
@@ -262,6 +269,23 @@ class Identifier:
             else:
                 at += sum(record.sequence > after for record in block.records)
         self._publish(upto)
+
+    def _one_by_one(self, records: list[Record], upto: int) -> Resolved:
+        """One event does what none should: it is told apart from the others, and is a person of its own."""
+        people: list[int] = []
+        changes: list[stitch.Change] = []
+        for record in records:
+            try:
+                one = self._graph.apply([record], record.sequence)
+            except apsw.Error:
+                raise
+            except Exception:
+                _LOG.exception("event_not_stitched", sequence=record.sequence, kept="the event, as a person of its own")
+                one = self._graph.pass_over(record)
+            people += one.people
+            changes += one.changes
+        self._graph.apply([], upto)
+        return Resolved(people, changes)
 
     def _publish(self, reach: int) -> None:
         self._reach = reach
