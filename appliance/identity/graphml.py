@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
 from appliance.identity.export import day, moment
-from appliance.identity.lookup import Link, Member, Person
+from appliance.identity.findings import Link, Member, Person
 from appliance.identity.rules import Id
 
 # GraphML's XML namespace, by which readers know the format.

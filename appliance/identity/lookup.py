@@ -5,13 +5,14 @@ that begin at an id, and those left out that end at one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
+from appliance.identity.findings import Found, Link, Member, Merge, Person
 from appliance.identity.normalise import LeftOut
-from appliance.identity.past import Past
+from appliance.identity.past import Past, attribution
 from appliance.identity.person import SEQUENCE_BITS, merge_number, merge_text, minted_at, number_of, sequence_of
 from appliance.identity.rules import Id, Rules
 from appliance.identity.stitch import HOLDS, REASONS, UNDONE
@@ -19,6 +20,8 @@ from appliance.identity.store import EdgeRow, IdRow, Store, unpacked
 
 LINKS_MAX = 1_000
 """So many left-out links of a person are told, the newest; a kiosk may have been seen with everybody."""
+NOW = 1 << 62
+"""Behind every place."""
 _EDGE_COLUMNS = "a, b, place, received_ms, age_ms, source, message, version, explicit, state"
 _MERGES = f"""SELECT merge, loser, winner, merges.a, merges.b, until, edges.a, edges.{_EDGE_COLUMNS[3:]}
     FROM merges LEFT JOIN edges ON edges.a = merges.a AND edges.b = merges.b"""
@@ -27,110 +30,19 @@ _LEFT_OUT_AT = f"""SELECT {_EDGE_COLUMNS} FROM edges
     WHERE state <> 0 AND b IN (SELECT value FROM json_each(?1)) ORDER BY place DESC LIMIT ?2"""
 
 
-class Found(NamedTuple):
-    """A person who was asked for."""
-
-    person: str
-    ids: list[Id]
-    """Those of theirs that were asked for; none where the person's own id was."""
-
-
-class Member(NamedTuple):
-    """One id of a person."""
-
-    id: Id
-    first_ms: int
-    """Received time of the first event with it."""
-    last_day: int
-    """Days since 1970 of the last one."""
-    edges: int
-    """Links that hold."""
-    shared: bool
-    users: int
-    """Different unique ids that it was seen with."""
-
-
-class Link(NamedTuple):
-    """Two ids that came in one event, or that somebody said are one person's."""
-
-    one: Id
-    """The person's own."""
-    other: Id
-    person: str
-    """The other's."""
-    reason: str
-    """Why it does not hold; "" where it does."""
-    received_ms: int
-    event_ms: int
-    """The time that the event says of itself."""
-    source: str
-    """"" for an operator's."""
-    message_id: str
-    explicit: bool
-    """The client itself (alias, merge) or an operator said so."""
-    version: int
-    """Of the rules."""
-
-
-class Merge(NamedTuple):
-    """Two people were found to be one."""
-
-    name: str
-    sequence: int
-    """Of the event that did it, in the log of `log`."""
-    log: int
-    """Number of the log; the last is the present one."""
-    loser: str
-    winner: str
-    ids: tuple[Id, Id]
-    """That joined them."""
-    when_ms: int
-    """When that event was received; 0: the graph does not know, the log may."""
-    message_id: str
-    source: str
-    ended: str
-    """Why it does not hold any more; "" while it does."""
-
-
-class Person(NamedTuple):
-    """All that the graph knows of somebody."""
-
-    person: str
-    number: int
-    was: list[str]
-    """Ids of people who were found to be this one."""
-    members: list[Member]
-    """The oldest first."""
-    links: list[Link]
-    """Those that hold, in order."""
-    left_out: list[Link]
-    """Those that do not, the newest first, at most `LINKS_MAX`."""
-    left_out_count: int
-    devices: list[tuple[Member, str]]
-    """Shared ids that were seen with them, and the person that each is by itself."""
-    merges: list[Merge]
-    """Of theirs, the newest first."""
-    forbidden: list[tuple[Id, Id]]
-    """Ids of theirs, and those that never will be."""
-
-
 class Lookup:
-    """Any thread, each on a connection of its own.
+    """Any thread, each on a connection of its own, which `past` gives."""
 
-    Args:
-        past: gives the connections.
-        rules_json: the rules in force, by which ids are read.
-    """
-
-    def __init__(self, past: Past, rules_json: Callable[[], bytes]) -> None:
-        self._past, self._rules_json = past, rules_json
+    def __init__(self, past: Past) -> None:
+        self._past = past
         self._rules_of = lru_cache(maxsize=2)(Rules.from_json)
         self._words: tuple[int, list[str]] = (0, [])
 
     @property
     def rules(self) -> Rules:
-        """The rules in force."""
-        return self._rules_of(self._rules_json())
+        """The rules in force, by which ids are read."""
+        json = self.store().one("SELECT json FROM rules ORDER BY version DESC LIMIT 1")
+        return self._rules_of(json.encode())
 
     def store(self) -> Store:
         """This thread's connection to the graph."""
@@ -142,7 +54,10 @@ class Lookup:
         Raises:
             ValueError: it is none; the text says why.
         """
-        rules = self.rules
+        return self._read(self.rules, type, value)
+
+    @staticmethod
+    def _read(rules: Rules, type: str, value: str) -> Id:
         name = rules.type_named(type)
         if not name:
             raise ValueError(f"{type!r} is no type of ids")
@@ -191,11 +106,25 @@ class Lookup:
             members = store.members([root])
             return _Reading(store, root, members).person() if members else None
 
-    def everybody(self, root: int) -> list[str]:
-        """What a person is and was called: the lanes that hold their events."""
+    def names_and_ids(self, person: str) -> tuple[list[str], list[Id]]:
+        """What somebody is and was called, and their ids, the oldest first; nothing where nobody is called so now."""
+        store = self.store()
+        number = store.names.number(person)
+        if number is None:
+            return [], []
+        with one_moment(store):
+            members = sorted(store.members([number]), key=lambda row: (row.first_ms, row.id))
+            names = [store.names.text(one) for one in (number, *sorted(store.losers(number)))]
+            return names if members else [], [store.id_of(row) for row in members]
+
+    def whose(self, events: Sequence[Sequence[Id]]) -> list[Id | None]:
+        """By which of its ids each event is attributed, as the graph stands now; None: it knows none of them."""
         store = self.store()
         with one_moment(store):
-            return [store.names.text(number) for number in (root, *sorted(store.losers(root)))]
+            rows = store.find({one for ids in events for one in ids})
+        found = [attribution([rows[one] for one in ids if one in rows], NOW) for ids in events]
+        named = {row.id: one for one, row in rows.items()}
+        return [None if row is None else named[row.id] for row in found]
 
     def merges(self, limit: int, before: str = "", *, ended: bool = False) -> list[Merge]:
         """Merges, the newest first.
@@ -227,10 +156,10 @@ class Lookup:
 
     def _readings(self, store: Store, text: str) -> list[Id]:
         """All that a text may be: of every type that was seen, and `TYPE:VALUE`."""
-        found = []
+        found, rules = [], self.rules
         for type, value in [*((type, text) for type in self._types(store)), _typed(text)]:
             try:
-                found.append(self.id_of(type, value))
+                found.append(self._read(rules, type, value))
             except ValueError:
                 continue
         return list(dict.fromkeys(found))

@@ -14,21 +14,26 @@ Groups = list[list[Id]]
 
 
 class Unknown(ValueError):
-    """An operator asks for what is not there; the text says what, and what to do."""
+    """What was asked for is not there; the text says what, and what to do."""
+
+
+class Ended(ValueError):
+    """A merge that does not hold any more; the text says why."""
 
 
 def of_merge(lookup: Lookup, name: str) -> Groups:
     """Who would be parted from whom if this merge were undone.
 
     Raises:
-        Unknown: there is no such merge, or it does not hold any more.
+        Unknown: there is no such merge.
+        Ended: it does not hold any more.
         ValueError: no merge can be called so.
     """
     merge = lookup.merge(name)
     if merge is None:
         raise Unknown(f"there is no merge {name}; `sternpost people merges` lists them")
     if merge.ended:
-        raise Unknown(f"merge {merge.name} does not hold any more: {merge.ended}")
+        raise Ended(f"merge {merge.name} does not hold any more: {merge.ended}")
     store = lookup.store()
     with one_moment(store):
         sql = "SELECT winner, a, b FROM merges WHERE merge = ?"
@@ -40,7 +45,8 @@ def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
     """Who would be parted from whom if these ids were never to be one person's.
 
     Raises:
-        Unknown: nobody has one of them, or both are the same.
+        Unknown: nobody has one of them.
+        ValueError: both are the same.
     """
     store = lookup.store()
     with one_moment(store):
@@ -55,7 +61,7 @@ def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
 
 def _both(store: Store, one: Id, two: Id) -> list[IdRow]:
     if one == two:
-        raise Unknown("that is the same id twice")
+        raise ValueError("that is the same id twice")
     rows = store.find([one, two])
     for each in (one, two):
         if each not in rows:

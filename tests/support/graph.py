@@ -28,7 +28,7 @@ class Fed:
         self.path = folder / "graph.sqlite"
         self.graph = Graph(self.path, Rules(config or IdentityConfig()), LOG, 0)
         self.past = Past(self.path, LOG)
-        self.lookup = Lookup(self.past, lambda: self.graph.rules_json)
+        self.lookup = Lookup(self.past)
         self.records: list[Record] = []
 
     def feed(self, *events: dict[str, Any]) -> list[str]:

@@ -15,8 +15,8 @@ import pytest
 
 from appliance.core.config import IdentityConfig
 from appliance.identity import export
+from appliance.identity.findings import Person
 from appliance.identity.graphml import graphml
-from appliance.identity.lookup import Person
 from tests.support.graph import Fed
 
 XMLNS = "{http://graphml.graphdrawing.org/xmlns}"

@@ -201,7 +201,7 @@ def test_what_is_not_there_is_said(fed: Fed, ask: Any, words: str) -> None:
 def test_a_merge_that_ended_is_not_undone_again(fed: Fed) -> None:
     fed.feed(ANN, BOB, BAD_ALIAS)
     fed.act(undo="3")
-    with pytest.raises(parting.Unknown, match="merge 3 does not hold any more: undone by an operator"):
+    with pytest.raises(parting.Ended, match="merge 3 does not hold any more: undone by an operator"):
         parting.of_merge(fed.lookup, "3")
 
 
@@ -214,7 +214,7 @@ def test_many_left_out_links_are_counted_and_the_newest_told(fed: Fed, monkeypat
 
 
 def test_every_question_is_answered_by_an_index(fed: Fed) -> None:
-    """No table of the graph is walked from end to end, but the few pairs that operators forbade."""
+    """No table of the graph is walked from end to end, but the few pairs that operators forbade, and rules."""
     fed.feed(*({"userId": f"u{number}", "anonymousId": f"a{number}"} for number in range(50)), BAD_ALIAS)
     fed.feed({"type": "alias", "userId": "u1", "previousId": "u2"})
     store, asked = fed.lookup.store(), set()
@@ -236,7 +236,7 @@ def test_every_question_is_answered_by_an_index(fed: Fed) -> None:
         for *_, step in store.rows(f"EXPLAIN QUERY PLAN {sql}", *[None] * sql.count("?")):
             if step.startswith("SCAN") and "json_each" not in step and "VIRTUAL TABLE" not in step:
                 walks.add(step)
-    assert walks <= {"SCAN forbidden", "SCAN up", "SCAN down", "SCAN words", "SCAN CONSTANT ROW"}, walks
+    assert walks <= {"SCAN forbidden", "SCAN rules", "SCAN up", "SCAN down", "SCAN words", "SCAN CONSTANT ROW"}, walks
 
 
 def test_the_log_of_a_merge_is_told(fed: Fed) -> None:
