@@ -54,6 +54,8 @@ def find(
     skew_ms: int,
     payloads: bool,
     monotonic_s: Callable[[], float] = time.monotonic,
+    *,
+    events: bool = True,
 ) -> People:
     """All people that an id belongs to.
 
@@ -64,6 +66,7 @@ def find(
         skew_ms: wall time minus log time.
         payloads: whether ids other than userId and anonymousId may be looked for and shown.
         monotonic_s: a clock for how long it may take.
+        events: whether the log is looked through for events and for what waits.
 
     Raises:
         ValueError: it can be no id of this type.
@@ -72,7 +75,9 @@ def find(
     people = [_Person(*lookup.names_and_ids(one.person), one.ids) for one in found[:PEOPLE_MAX]]
     people = [one for one in people if one.ids]
     scanned, complete = 0, len(found) <= PEOPLE_MAX
-    if people:
+    if not events:
+        destinations = []
+    elif people:
         scanned, all_seen = _gather(log, lookup, people, monotonic_s)
         complete = complete and all_seen
     elif alone := _of_one_event(log, lookup, wanted):

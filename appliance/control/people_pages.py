@@ -53,10 +53,12 @@ class PeoplePages:
         def find() -> People:
             if self._parts.lookup is None:
                 return people.find(log, statuses, wanted, skew_ms, payloads)
-            return people_of_graph.find(log, self._parts.lookup, statuses, wanted, type, skew_ms, payloads)
+            lookup, events = self._parts.lookup, request.query.get("events") != "0"
+            return people_of_graph.find(log, lookup, statuses, wanted, type, skew_ms, payloads, events=events)
 
+        run = self._parts.blocking if request.query.get("events") == "0" else self._parts.searching
         try:
-            found = await self._parts.searching(find)
+            found = await run(find)
         except ValueError as error:
             raise invalid(str(error)) from None
         request[SHOWN] = sum(len(one.events) or 1 for one in found.people)
@@ -81,7 +83,8 @@ class PeoplePages:
         await response.prepare(request)
         pieces = graphml(person)
         while piece := await self._parts.blocking(_some, pieces):
-            await response.write(piece)
+            if not await _sent_on(response, piece):
+                return response
         await response.write_eof()
         return response
 
@@ -139,7 +142,7 @@ class PeoplePages:
                     _written, lookup.store().path, self._parts.data / EXPORTS, kind, goes_on
                 )
             except export.Stopped:
-                raise ConnectionResetError("whoever asked for the export has gone") from None
+                raise ApiError(409, "refused", "whoever asked for the export has gone") from None
             except OSError as error:
                 words = f"the export cannot be kept while it is sent: {error.strerror or error}; nothing has changed"
                 raise ApiError(409, "refused", words, "make room in the data folder and repeat") from None
@@ -156,7 +159,8 @@ class PeoplePages:
                 if request.transport is not None:
                     request.transport.abort()  # so that nobody takes it for the whole
                 return response
-            await response.write(chunk)
+            if not await _sent_on(response, chunk):
+                return response
         await response.write_eof()
         return response
 
@@ -240,6 +244,15 @@ def _written(graph: Path, folder: Path, kind: str, goes_on: Callable[[], bool]) 
         return (own / kind).open("rb"), count
     finally:
         shutil.rmtree(own, ignore_errors=True)
+
+
+async def _sent_on(response: web.StreamResponse, part: bytes) -> bool:
+    """Whether whoever reads is still there."""
+    try:
+        await response.write(part)
+    except ConnectionError:
+        return False  # The audit trail says that it was interrupted.
+    return True
 
 
 def _size(opened: BinaryIO) -> int:

@@ -88,6 +88,8 @@ async def test_a_person_has_all_lanes_and_events_of_theirs(tmp_path: Path, make_
             assert list(await find(room, name)) == [ann["person"]], name
         assert await find(room, "a1", type="user_id") == {}
         assert list(await find(room, "a1", type="anonymousId")) == [ann["person"]]
+        quick = (await find(room, "a1", events="0"))[ann["person"]]
+        assert quick == {**ann, "matches": [{"type": "anonymous_id", "value": "a1"}], "events": [], "queues": []}
         assert await find(room, "nobody") == {}
         for query in ({"id": "ann", "type": "email"}, {"id": "ann", "type": "?"}, {"id": "x" * 1001}, {}):
             assert (await room.get("/v1/people", 400, **query))["error"]["code"] == "invalid"
