@@ -188,8 +188,9 @@ class Stitcher:
         return self._pairs[hub.number, other.number] % EXPLICIT
 
     def begin(self, place: int) -> None:
-        """What follows happens at this place, for an operator."""
-        self._place, self._ordinal = place, 0
+        """What follows happens at this place; numbers given at it before are not given again."""
+        if place != self._place:
+            self._place, self._ordinal = place, 0
 
     def known(self, one: Id) -> Known | None:
         """The id in memory; with `origin` 0 where the graph has never seen it. None: its type is one too many."""
