@@ -195,6 +195,12 @@ def test_configured_places_types_and_priorities() -> None:
     ]
 
 
+def test_a_user_id_can_be_an_address_as_well() -> None:
+    config = IdentityConfig(ids={"email": IdTypeConfig(paths=["userId"])})
+    sighting = read({"userId": "Zoe@e.com"}, config, user_id="Zoe@e.com")
+    assert pairs(sighting) == [("user_id", "Zoe@e.com"), ("email", "zoe@e.com")]
+
+
 def test_one_place_may_lie_within_another() -> None:
     config = IdentityConfig(
         ids={"device_id": IdTypeConfig(paths=["context.device"]), "top": IdTypeConfig(paths=["context"])}
@@ -371,6 +377,29 @@ def test_rules_of_another_version_are_read() -> None:
 )  # fmt: skip
 def test_types_by_the_names_that_people_use(name: str, type: str) -> None:
     assert Rules(CARD).type_named(name) == type
+
+
+@pytest.mark.parametrize(
+    ("type", "value", "expected"),
+    [
+        ("email", " Zoe@Example.com", Id("email", "zoe@example.com")),
+        ("mobile", "020 7946 0958", Id("phone", "+442079460958")),
+        ("liveramp", "XY1", Id("liveramp", "XY1")),
+        ("device_id", "D1", Id("device_id", "D1")),
+        ("email", "zoe", normalise.IS_NO_EMAIL),
+        ("user_id", "null", normalise.IS_BLOCKED),
+        ("user_id", " ", rules.IS_EMPTY),
+        ("a b", "1", rules.IS_NO_TYPE),
+    ],
+)
+def test_an_id_as_a_person_writes_it(type: str, value: str, expected: Id | str) -> None:
+    """A type that is no longer read can still be asked for: its ids may be in the graph."""
+    if isinstance(expected, Id):
+        assert Rules(CARD).id_named(type, value) == expected
+    else:
+        with pytest.raises(normalise.LeftOut) as caught:
+            Rules(CARD).id_named(type, value)
+        assert str(caught.value) == expected
 
 
 HALF_MEGABYTE = 500_000
