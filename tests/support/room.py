@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from appliance.deliver.bind import Shelf, bind
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
 from appliance.process.pipeline import Pipeline
-from appliance.process.resolve import IdResolver
+from appliance.process.resolve import IdResolver, Resolver
 from appliance.wal.log import Log
 from tests.support import toml
 from tests.support.appliance import WRITE_KEY
@@ -53,7 +53,7 @@ class Room:
         reloads: words that the next re-load answers, or the error it raises.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], resolver: Resolver | None = None) -> None:
         self.data = folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         tables = {"sources": {"web": {"write_key": WRITE_KEY}}, **config}
@@ -69,7 +69,7 @@ class Room:
         self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
         self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
-        pipeline = Pipeline(IdResolver(), 1 << 20, self.log.subscribe)
+        pipeline = Pipeline(resolver or IdResolver(), 1 << 20, self.grown)
         self.dispatcher = Dispatcher(
             self.log, pipeline, self.clock, self.configuration.config, self.data / "paused.json"
         )
@@ -77,6 +77,11 @@ class Room:
         self.control = Control(self.log, self.dispatcher, self, self, listen, self.data, self.metrics, self.clock)
         self.url = ""
         self.http: aiohttp.ClientSession
+
+    def grown(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have deliveries woken as the log does it, and kept for a test whose graph lags."""
+        self.wake = wake
+        return self.log.subscribe(wake)
 
     def status(self) -> Sequence[Counted]:
         return [Counted(name, paused=name in self.paused) for name in self.configuration.config.sources]
@@ -164,9 +169,11 @@ class Room:
 
 
 @asynccontextmanager
-async def running(folder: Path, config: Mapping[str, Any] | None = None) -> AsyncIterator[Room]:
-    """A room that listens; everything ends with the block."""
-    room = Room(folder, config or {})
+async def running(
+    folder: Path, config: Mapping[str, Any] | None = None, resolver: Resolver | None = None
+) -> AsyncIterator[Room]:
+    """A room that listens; everything ends with the block. Without a resolver, people are their ids."""
+    room = Room(folder, config or {}, resolver)
     shelf = Shelf(room.data)
     shelf.look([])
     bound, broken = bind(shelf, room.configuration, folder)
