@@ -204,7 +204,7 @@ class App:
         try:
             await self.identifier.tell(self.config.identity, self._clock.wall_ms())
         except (Overloaded, LogFailed) as error:
-            _LOG.error("identity_rules_not_in_force", error=str(error), kept="the former rules; re-load once it drains")
+            _LOG.error("identity_rules_refused", error=str(error), kept="the former rules; re-load once it drains")
 
     # Re-loading ----------------------------------------------------------------------------------------------
 
