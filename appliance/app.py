@@ -80,6 +80,8 @@ class App:
             else None
         )
         """The person graph; None where it is not enabled."""
+        if self.identifier:
+            self._metrics.watch(self.identifier.readings)
         resolver, grown = self.identifier or IdResolver(), (self.identifier or self._log).subscribe
         self._pipeline = Pipeline(resolver, self.config.wal.cache_bytes_max, grown)
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
@@ -203,7 +205,7 @@ class App:
         try:
             await self.identifier.tell(self.config.identity, self._clock.wall_ms())
         except (Overloaded, LogFailed) as error:
-            _LOG.error("identity_rules_not_in_force", error=str(error), kept="the former rules; re-load once it drains")
+            _LOG.error("identity_rules_refused", error=str(error), kept="the former rules; re-load once it drains")
 
     # Re-loading ----------------------------------------------------------------------------------------------
 

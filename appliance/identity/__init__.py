@@ -1,1 +1,1 @@
-"""The person graph: which ids belong to one person, at every place of the log."""
+"""The person graph: which ids an event has, which of them are one person, and what keeps two people apart."""

@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from appliance.identity.findings import Found, Link, Member, Merge, Person
+from appliance.identity.forbidden import Forbidden
 from appliance.identity.normalise import LeftOut
 from appliance.identity.past import Past, attribution
 from appliance.identity.person import SEQUENCE_BITS, merge_number, merge_text, minted_at, number_of, sequence_of
 from appliance.identity.rules import Id, Rules
-from appliance.identity.stitch import HOLDS, REASONS, UNDONE
+from appliance.identity.stitch import ANEW, HOLDS, REASONS, UNDONE
 from appliance.identity.store import EdgeRow, IdRow, Store, unpacked
 
 LINKS_MAX = 1_000
@@ -114,7 +115,7 @@ class Lookup:
             return [], []
         with one_moment(store):
             members = sorted(store.members([number]), key=lambda row: (row.first_ms, row.id))
-            names = [store.names.text(one) for one in (number, *sorted(store.losers(number)))]
+            names = [store.names.text(one) for one in (number, *sorted(became(store, number)))]
             return names if members else [], [store.id_of(row) for row in members]
 
     def whose(self, events: Sequence[Sequence[Id]]) -> list[Id | None]:
@@ -183,14 +184,19 @@ def one_moment(store: Store) -> Iterator[None]:
 def roots(store: Store, people: Iterable[int]) -> dict[int, int]:
     """Who each of these people is now."""
     wanted = list(people)
-    became = {pair[0]: pair[1] for pair in store.winners(wanted)}
+    winner_of = {pair[0]: pair[1] for pair in store.winners(wanted)}
     found = {}
     for person in wanted:
         root = person
-        while root in became:
-            root = became[root]
+        while root in winner_of:
+            root = winner_of[root]
         found[person] = root
     return found
+
+
+def became(store: Store, root: int) -> set[int]:
+    """Everybody who is this person now."""
+    return {merge.loser for merge in store.tree(root)}
 
 
 class _Reading:
@@ -211,7 +217,7 @@ class _Reading:
             sql = "SELECT count(*) FROM edges WHERE state <> 0 AND b IN (SELECT value FROM json_each(?1))"
             mine = sum(edge.state != HOLDS and edge.b not in self._rows for edge in edges)
             self._left_count = mine + (store.one(sql, numbers) or 0)
-        apart = store.forbidden()
+        apart = Forbidden(store).pairs
         self._apart = [(number, other) for number in self._rows for other in sorted(apart.get(number, ()))]
         others = {number for edge in self._left for number in (edge.a, edge.b)} | {other for _, other in self._apart}
         self._others = {row.id: row for row in store.ids(others - self._rows.keys())}
@@ -221,7 +227,7 @@ class _Reading:
         """All of it."""
         store, text = self._store, self._store.names.text
         devices = [row for row in self._others.values() if row.shared is not None]
-        was = store.losers(self._root)
+        was = became(store, self._root)
         return Person(
             person=text(self._root),
             number=self._root,
@@ -293,8 +299,9 @@ def _merge(store: Store, row: tuple[Any, ...], ids: dict[int, Id]) -> Merge:
     did_it = edge if edge is not None and edge.place == place else None
     ended = ""
     if until is not None:
-        # An edge that is younger than the merge was made anew, after what an operator undid was allowed again.
-        ended = REASONS[UNDONE if edge is None or edge.place > place else edge.state]
+        # Where the edge was decided anew since, or is about to be, an operator allowed again what one had parted.
+        anew = edge is None or edge.place > place or edge.state == ANEW
+        ended = REASONS[UNDONE if anew or edge is None else edge.state]
     nobody = Id("", "")
     return Merge(
         name=merge_text(merge),

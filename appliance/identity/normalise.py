@@ -14,7 +14,7 @@ BYTES_MAX = 255
 
 IS_BLOCKED = "is blocked: it is nobody's id"
 IS_LONG = f"is longer than {BYTES_MAX} bytes"
-IS_NO_TEXT = "holds half a character (a lone surrogate)"
+IS_NO_TEXT = "is no valid Unicode"
 IS_NO_EMAIL = "is no e-mail address"
 IS_NO_PHONE = "is no phone number: 8 to 15 digits behind the country code's +"
 IS_NATIONAL = "has no country code, and phone_country is not set in [identity]"
@@ -60,7 +60,7 @@ def normaliser(kind: str, phone_country: str = "") -> Callable[[str], str]:
 
 def lower(text: str) -> str:
     """Trimmed, in lower case."""
-    return clean_id(clean_id(text).lower())
+    return clean_id(text).lower()
 
 
 def digits(text: str) -> str:

@@ -1,7 +1,6 @@
 """What an undo or a forbid would do: who is parted from whom, worked out as the graph would, and nothing changed."""
 
-from collections.abc import Mapping, Sequence
-
+from appliance.identity.forbidden import Forbidden
 from appliance.identity.lookup import Lookup, one_moment, roots
 from appliance.identity.person import merge_number
 from appliance.identity.rules import Id, Rules
@@ -32,13 +31,14 @@ def of_merge(lookup: Lookup, name: str) -> Groups:
     merge = lookup.merge(name)
     if merge is None:
         raise Unknown(f"there is no merge {name}; `sternpost people merges` lists them")
-    if merge.ended:
-        raise Ended(f"merge {merge.name} does not hold any more: {merge.ended}")
     store = lookup.store()
     with one_moment(store):
-        sql = "SELECT winner, a, b FROM merges WHERE merge = ?"
-        winner, a, b = next(iter(store.rows(sql, merge_number(name))))
-        return _groups(store, lookup.rules, roots(store, [winner])[winner], {a: {b}, b: {a}}, undone=(a, b))
+        a, b = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge_number(name))))
+        at = set(roots(store, [row.origin for row in store.ids([a, b])]).values())
+        if len(at) > 1:
+            why = merge.ended or "its ids are of two people already"
+            raise Ended(f"merge {merge.name} holds no more: {why}")
+        return _groups(store, lookup.rules, at.pop(), a, b)
 
 
 def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
@@ -55,7 +55,7 @@ def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
         a, b = (row.id for row in rows)
         people = [at[row.origin] for row in rows]
         if people[0] == people[1]:
-            return _groups(store, lookup.rules, people[0], {a: {b}, b: {a}})
+            return _groups(store, lookup.rules, people[0], a, b)
         return [[store.id_of(row) for row in store.members([person])] for person in people]
 
 
@@ -69,12 +69,15 @@ def _both(store: Store, one: Id, two: Id) -> list[IdRow]:
     return [rows[one], rows[two]]
 
 
-def _groups(store: Store, rules: Rules, root: int, apart: Mapping[int, set[int]], undone: Sequence[int] = ()) -> Groups:
-    """As `Splitter` parts a person: by the links that hold, and the pairs that are kept apart."""
-    members = {row.id: row for row in store.members([root])}
-    edges = [edge for edge in store.edges_of(members) if edge.state == HOLDS and (edge.a, edge.b) != tuple(undone)]
-    both = store.forbidden()
-    for number, others in apart.items():
-        both.setdefault(number, set()).update(others)
-    groups, _ = components({row.id: store.text(row.type) for row in members.values()}, edges, rules, both)
+def _groups(store: Store, rules: Rules, root: int, a: int, b: int) -> Groups:
+    """As `Splitter` parts two ids of one person: by the links that hold but theirs, taken in the same order."""
+    named = sorted((store.text(row.type), row.value, row) for row in store.members([root]))
+    members = {row.id: row for _, _, row in named}
+    rank = {number: index for index, number in enumerate(members)}
+    edges = [edge for edge in store.edges_of(members) if edge.state == HOLDS and {edge.a, edge.b} != {a, b}]
+    edges.sort(key=lambda edge: (edge.place, rank[edge.a], rank[edge.b]))
+    apart = Forbidden(store).pairs
+    for one, other in ((a, b), (b, a)):
+        apart.setdefault(one, set()).add(other)
+    groups, _ = components({row.id: type for type, _, row in named}, edges, rules, apart)
     return [[store.id_of(members[number]) for number in numbers] for numbers in groups]

@@ -42,6 +42,7 @@ SHOWN_CHARACTERS_MAX = 100
 
 IS_NO_SCALAR = "is neither text nor a number"
 IS_NO_TYPE = "has no type: up to 64 letters, digits, `-`, `_`, `.`; a letter or digit first"
+IS_EMPTY = "is empty"
 IS_NO_PERSON = "names something else than a person"
 IS_TOO_MANY = f"is one of more than {IDS_MAX} ids in one event"
 
@@ -125,10 +126,8 @@ class Rules:
         self._types = {name: TypeRules(name, table, config.phone_country) for name, table in config.ids.items()}
         self._external = TypeRules("", EXTERNAL, config.phone_country)
         self._user_first = self.priority("user_id") <= self.priority("anonymous_id")
-        places = [(name, place) for name, place in _PLACES if self.of(name).enabled]
-        for name, table in config.ids.items():
-            places += [(name, tuple(path.split("."))) for path in table.paths if table.enabled]
-        places += _LISTS
+        own = [(name, tuple(path.split("."))) for name, table in config.ids.items() for path in table.paths]
+        places = [*_PLACES, *own, *_LISTS]
         self._place_types = [name for name, _ in places]
         self._reader = Reader([place for _, place in places])
 
@@ -190,6 +189,19 @@ class Rules:
             return name
         known = _SPELLINGS.get(name.lower().replace("_", "")) if len(name) <= 64 else None
         return known or (name if _TYPE.fullmatch(name) else "")
+
+    def id_named(self, type: str, value: str) -> Id:
+        """An id as a person writes it down, such as `email Zoe@Example.com`: as events that carry it have it.
+
+        Raises:
+            LeftOut: it is none; the words say why.
+        """
+        name = self.type_named(type)
+        if not name:
+            raise LeftOut(IS_NO_TYPE)
+        if not (normal := self.of(name).value_of(value)):
+            raise LeftOut(IS_EMPTY)
+        return Id(name, normal)
 
 
 def _known(table: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_a_bad_merge_is_undone_after_a_question_that_says_who_is_parted(merged: 
     send(merged, {**BAD_ALIAS, "messageId": "again"}, {"userId": "last"})
     assert person(merged, "user_id:ann") != person(merged, "bob")
     for arguments, words in (
-        ([name], "does not hold any more"),
+        ([name], "holds no more"),
         (["999"], "there is no merge 999"),
         (["x"], "'x' is no merge"),
     ):

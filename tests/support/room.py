@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
 from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
-from appliance.process.resolve import IdResolver
+from appliance.process.resolve import IdResolver, Resolver
 from appliance.wal.log import Log
 from tests.support import toml
 from tests.support.appliance import WRITE_KEY
@@ -57,7 +57,9 @@ class Room:
         graph: whether there is a person graph; without one lanes are those of ids.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *, graph: bool = False) -> None:
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], resolver: Resolver | None = None, *, graph: bool = False
+    ) -> None:
         self.data = folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         tables = {"sources": {"web": {"write_key": WRITE_KEY}}, **config}
@@ -75,7 +77,7 @@ class Room:
         self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
         identity = self.configuration.config.identity
         self.identifier = open_identifier(self.log, self.data / "identity", identity) if graph else None
-        pipeline = Pipeline(self.identifier or IdResolver(), 1 << 20, (self.identifier or self.log).subscribe)
+        pipeline = Pipeline(resolver or self.identifier or IdResolver(), 1 << 20, self.grown)
         self.dispatcher = Dispatcher(
             self.log, pipeline, self.clock, self.configuration.config, self.data / "paused.json"
         )
@@ -85,6 +87,11 @@ class Room:
         )
         self.url = ""
         self.http: aiohttp.ClientSession
+
+    def grown(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have deliveries woken as the log does it, and kept for a test whose graph lags."""
+        self.wake = wake
+        return (self.identifier or self.log).subscribe(wake)
 
     def status(self) -> Sequence[Counted]:
         return [Counted(name, paused=name in self.paused) for name in self.configuration.config.sources]
@@ -185,9 +192,11 @@ class Room:
 
 
 @asynccontextmanager
-async def running(folder: Path, config: Mapping[str, Any] | None = None, *, graph: bool = False) -> AsyncIterator[Room]:
-    """A room that listens; everything ends with the block."""
-    room = Room(folder, config or {}, graph=graph)
+async def running(
+    folder: Path, config: Mapping[str, Any] | None = None, resolver: Resolver | None = None, *, graph: bool = False
+) -> AsyncIterator[Room]:
+    """A room that listens; everything ends with the block. Without a resolver and a graph, people are their ids."""
+    room = Room(folder, config or {}, resolver, graph=graph)
     shelf = Shelf(room.data)
     shelf.look([])
     bound, broken = bind(shelf, room.configuration, folder)

@@ -178,7 +178,7 @@ async def test_undo_parts_whom_it_said_and_says_what_came_of_it(tmp_path: Path) 
         assert (merge["holds"], merge["ended"]) == (False, "undone by an operator")
         assert (await room.get("/v1/people/merges"))["merges"] == []
         refused = (await room.post("/v1/people/undo", {"merge": "3"}, 409))["error"]
-        assert refused["code"] == "refused" and "does not hold any more: undone by an operator" in refused["message"]
+        assert refused["code"] == "refused" and "holds no more: undone by an operator" in refused["message"]
         audit = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] == "people.undo"]
         assert [(one["target"], one["count"], one["detail"]["done"]) for one in audit] == [
             ("3", 2, "merge 3 is undone")

@@ -1,5 +1,6 @@
 """Look-ups on a real graph: by any id and its spellings, by a person's present and former ids, all that is told of them."""
 
+import random
 from typing import Any
 
 import pytest
@@ -180,6 +181,36 @@ def test_what_an_undo_or_a_forbid_would_do_is_what_they_do(fed: Fed) -> None:
     assert [sorted(group) for group in apart] == [sorted(fed.ids(fed.who(*id))) for id in (one, two)]
 
 
+def test_what_an_act_would_do_is_what_it_does_for_any_people(fed: Fed, seed: int) -> None:
+    draw = random.Random(seed)
+    for _ in range(12):
+        for _ in range(12):
+            event: dict[str, Any] = {"userId": f"u{draw.randrange(9)}", "anonymousId": f"a{draw.randrange(9)}"}
+            event["traits"] = {"email": f"e{draw.randrange(9)}@example.com"}
+            if draw.random() < 0.3:
+                event = {"type": "alias", "userId": event["userId"], "previousId": f"u{draw.randrange(9)}"}
+            elif draw.random() < 0.5:
+                del event["userId"]
+            fed.feed({"type": "identify", **event})
+        if not (merges := fed.lookup.merges(1_000, ended=True)):
+            continue
+        merge = draw.choice(merges)
+        if draw.random() < 0.5:
+            act, ask = {"undo": merge.name}, lambda merge=merge: parting.of_merge(fed.lookup, merge.name)
+        else:
+            act, ask = {"forbid": merge.ids}, lambda merge=merge: parting.of_pair(fed.lookup, *merge.ids)
+        try:
+            foreseen = ask()
+        except parting.Ended:
+            assert not fed.act(**act).changed
+            continue
+        fed.act(**act)
+        assert len(foreseen) > 1
+        for group in foreseen:
+            people = {fed.who(*id) for id in group}
+            assert len(people) == 1 and sorted(fed.ids(*people)) == sorted(group), act
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
@@ -201,7 +232,7 @@ def test_what_is_not_there_is_said(fed: Fed, ask: Any, words: str) -> None:
 def test_a_merge_that_ended_is_not_undone_again(fed: Fed) -> None:
     fed.feed(ANN, BOB, BAD_ALIAS)
     fed.act(undo="3")
-    with pytest.raises(parting.Ended, match="merge 3 does not hold any more: undone by an operator"):
+    with pytest.raises(parting.Ended, match="merge 3 holds no more: undone by an operator"):
         parting.of_merge(fed.lookup, "3")
 
 
