@@ -165,8 +165,13 @@ async def test_deliveries_wait_for_the_graph_and_are_woken_by_it(tmp_path: Path)
 async def test_a_requeued_event_of_one_who_was_joined_since_does_not_go_beside_the_winner(
     tmp_path: Path, killed: bool
 ) -> None:
-    """Neither had anything unsettled when they were joined, so nothing but the graph knows of it."""
-    people = People(["loser", "winner", "winner", "winner"], {2: [Join(2, "loser", "winner")]})
+    """Neither had anything unsettled when they were joined, so nothing but the graph knows of it.
+
+    It knows already who the winner becomes later as well, of which the destination has not heard yet.
+    """
+    people = People(
+        ["loser", "winner", "winner", "later"], {2: [Join(2, "loser", "winner")], 4: [Join(4, "winner", "later")]}
+    )
     destination = Destination(tmp_path, attempts_max=1)
     destination.fail({1: ALWAYS})
     async with running(tmp_path, destination.config, Graph(people)) as room:
