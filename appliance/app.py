@@ -103,6 +103,7 @@ class App:
             metrics=self._metrics,
             data=data,
             config=self.config.control,
+            identifier=self.identifier,
         )
         self._exit_code = 0
         self._reloading = asyncio.Lock()

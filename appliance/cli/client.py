@@ -20,6 +20,7 @@ from appliance.cli.output import CommandError
 TOKEN_FILE = "admin.token"
 TIMEOUT_S = 60.0
 LINE_BYTES_MAX = 64 << 20
+DOWNLOAD_BYTES = 1 << 16
 _CODES = {400: 2, 404: 1, 409: 1}
 
 
@@ -63,6 +64,30 @@ class Client:
             raise CommandError(f"the process went away: {str(error) or type(error).__name__}", code=4) from None
         finally:
             connection.close()
+
+    def download(self, path: str, *, timeout_s: float = TIMEOUT_S, **query: object) -> tuple[int, Iterator[bytes]]:
+        """The bytes of a resource as they come, and how many there will be: 0 where that is not said. Errors as `get`.
+
+        Args:
+            timeout_s: until it begins, and between its parts.
+        """
+        connection, reply = self._open("GET", path, query, None, timeout_s=timeout_s)
+        size = int(reply.headers.get("Content-Length") or 0)
+
+        def parts() -> Iterator[bytes]:
+            left = size
+            try:
+                while part := reply.read(DOWNLOAD_BYTES):
+                    left -= len(part)
+                    yield part
+            except (OSError, http.client.HTTPException) as error:
+                raise CommandError(f"the answer broke off: {str(error) or type(error).__name__}", "repeat it") from None
+            finally:
+                connection.close()
+            if size and left:
+                raise CommandError(f"the answer broke off: {left:,} of {size:,} bytes are missing", "repeat it")
+
+        return size, parts()
 
     def _json(
         self,

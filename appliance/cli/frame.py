@@ -46,7 +46,7 @@ COMMANDS: dict[str, str] = {
     "destinations": "list, add, test, drain or forget destinations",
     "pause": "stop a destination or a source; nothing is lost",
     "resume": "let a paused destination or source go on",
-    "people": "find a person by any id",
+    "people": "find people by any id, look at their merges and undo them, export the graph",
     "dead": "list, show, requeue, edit, purge or export dead letters",
     "replay": "deliver a range of past events again",
     "reload": "read the configuration again, or show what that would change",

@@ -21,7 +21,11 @@ def wanted(args: argparse.Namespace) -> bool:
 
 @contextmanager
 def bar(words: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar while the block runs; yields what is to be called with how much is done."""
+    """A bar while the block runs; yields what is to be called with how much is done.
+
+    Args:
+        total: 0 where nobody knows: the bar goes to and fro.
+    """
     if not shown:
         yield lambda _: None
         return
@@ -37,8 +41,8 @@ def bar(words: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
 
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=max(total, 1))
-        yield lambda done: progress.update(task, completed=min(done, total))
+        task = progress.add_task("", total=total or None)
+        yield lambda done: progress.update(task, completed=min(done, total) if total else done)
 
 
 def watched(work: Callable[[], T], look: Callable[[], None]) -> T:

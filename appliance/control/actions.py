@@ -16,11 +16,12 @@ from appliance.control.edit import edited
 from appliance.control.parts import ApiError, Parts, invalid, unknown_destination, unknown_source
 from appliance.control.query import Query
 from appliance.control.tokens import Holder
-from appliance.core.errors import ConfigError, SternpostError
+from appliance.core.errors import ConfigError, LogFailed, Overloaded, SternpostError
 from appliance.core.event import Event
 from appliance.core.job import DestinationState
 from appliance.core.write_keys import Kept
 from appliance.deliver.outcome import Result
+from appliance.identity.acts import Act, Outcome
 from appliance.wal.log import Transaction
 
 REQUEUE_AT_ONCE = 200
@@ -208,6 +209,25 @@ class Actions:
             except KeyError:
                 words = f"there is no replay {name!r}; it may have ended by itself"
                 raise ApiError(404, "not_found", words, "`sternpost replay list` shows those under way") from None
+
+    async def identity(self, who: Who, what: str, target: str, act: Act) -> Outcome:
+        """Have the person graph do something, at the log's end, and wait for what comes of it."""
+        identifier = self._parts.identifier
+        assert identifier is not None
+        async with self._audited(who, what, target) as entry:
+            try:
+                outcome = await identifier.act(act, self._parts.clock.wall_ms())
+            except TimeoutError:
+                words = "it stands in the log and will be done, but the person graph has not come to it yet"
+                raise ApiError(503, "not_yet", words, "look at the person again; do not repeat it") from None
+            except (Overloaded, LogFailed) as error:
+                raise ApiError(
+                    503, "refused", f"{error}; nothing was changed", "repeat once `status` is well"
+                ) from None
+            if not outcome.changed and not outcome.people:
+                raise ApiError(409, "refused", outcome.done)
+            entry.count, entry.detail = len(outcome.people), {"done": outcome.done, "people": outcome.people}
+            return outcome
 
     async def reload(self, who: Who) -> list[str]:
         """Read the configuration again; returns what changed, in words."""

@@ -9,6 +9,7 @@ origins have no business here.
 import asyncio
 import os
 import secrets
+import shutil
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from appliance.control.idempotency import Answer, KeyReused, Once, is_key
 from appliance.control.listener import Connection, Listener
 from appliance.control.live import Live
 from appliance.control.parts import ApiError, Parts, Pools, invalid
+from appliance.control.people_pages import EXPORTS, PeoplePages
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
 from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
@@ -38,6 +40,8 @@ from appliance.core.clock import Clock
 from appliance.core.config import ControlConfig
 from appliance.core.metrics import Metrics
 from appliance.core.units import parse_address
+from appliance.identity.lookup import Lookup
+from appliance.process.identify import Identifier
 from appliance.wal.log import Audit, Log
 
 BODY_BYTES_MAX = 1 << 20
@@ -64,6 +68,7 @@ class Control:
         config: as configured; port 0 takes a free one.
         data: the data folder, for token, control.json and the audit trail.
         metrics: the process's; figures of log and dispatcher are added to it.
+        identifier: the person graph; None where it is not enabled.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Control:
         data: Path,
         metrics: Metrics,
         clock: Clock,
+        identifier: Identifier | None = None,
     ) -> None:
         self._config, self._data, self._log = config, data, log
         pools = Pools()
@@ -90,10 +96,13 @@ class Control:
             audit=AuditTrail(data),
             tail=Tail(log, dispatcher, clock, pools.looks),
             pools=pools,
+            identifier=identifier,
+            lookup=Lookup(identifier.past) if identifier else None,
             started_ms=clock.wall_ms(),
         )
         self._resources = Resources(self._parts)
-        self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts))
+        self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts),
+                                  PeoplePages(self._parts))  # fmt: skip
         self._once, self._witness = Once(clock), Witness(self._parts)
         self._admin_token, self._keyring = "", Keyring.empty()
         self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
@@ -119,6 +128,7 @@ class Control:
         """
         self._admin_token = auth.kept_token(self._data)
         self.apply(self._config)
+        await asyncio.to_thread(shutil.rmtree, self._data / EXPORTS, ignore_errors=True)  # a killed process left it
         host, port = parse_address(self._config.listen)
         listener = Listener(self._application())
         port = await listener.start(host, port, self._tls())

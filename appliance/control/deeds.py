@@ -5,7 +5,13 @@ from aiohttp import web
 from appliance.control import replies
 from appliance.control.actions import Actions
 from appliance.control.parts import Parts, invalid
+from appliance.control.people_pages import asking, id_asked, no_graph
+from appliance.control.people_replies import IdentityDone, Pair, Undo
 from appliance.control.requests import allowed_query, body, json_reply, sees_payloads, who, whole
+from appliance.identity import parting
+from appliance.identity.acts import Act
+from appliance.identity.lookup import Lookup
+from appliance.identity.rules import Id
 
 IDS_MAX = 10_000
 
@@ -93,6 +99,39 @@ class Deeds:
         if len(asked.ids) > IDS_MAX:
             raise invalid(f"at most {IDS_MAX} ids at once", "use a filter")
         return asked
+
+    # People ----------------------------------------------------------------------------------------------------
+
+    async def undo_merge(self, request: web.Request) -> web.Response:
+        """Part those whom a merge joined; the same event does not join them again."""
+        name, lookup = (await body(request, Undo)).merge, self._lookup()
+        await self._parts.blocking(asking, lambda: parting.of_merge(lookup, name))
+        return await self._acted_on(request, "people.undo", name, Act(undo=name))
+
+    async def forbid(self, request: web.Request) -> web.Response:
+        """Part two ids where they are one person's, and never let them be."""
+        pair, target = await self._pair(request)
+        return await self._acted_on(request, "people.forbid", target, Act(forbid=pair))
+
+    async def allow(self, request: web.Request) -> web.Response:
+        """Forget that two ids were undone, forbidden or left out: the next event with both decides anew."""
+        pair, target = await self._pair(request)
+        return await self._acted_on(request, "people.allow", target, Act(allow=pair))
+
+    async def _pair(self, request: web.Request) -> tuple[tuple[Id, Id], str]:
+        asked, lookup = await body(request, Pair), self._lookup()
+        one, two = (id_asked(lookup, each.type, each.value) for each in (asked.a, asked.b))
+        await self._parts.blocking(asking, lambda: parting.of_pair(lookup, one, two))
+        return (one, two), f"{one.type}:{one.value} {two.type}:{two.value}"
+
+    def _lookup(self) -> Lookup:
+        if self._parts.lookup is None:
+            raise no_graph()
+        return self._parts.lookup
+
+    async def _acted_on(self, request: web.Request, what: str, target: str, act: Act) -> web.Response:
+        outcome = await self._actions.identity(who(request), what, target, act)
+        return json_reply(IdentityDone(outcome.done, outcome.changed, outcome.people))
 
     # The rest --------------------------------------------------------------------------------------------------
 

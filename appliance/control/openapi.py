@@ -19,6 +19,7 @@ _PATH_WORDS = {
     "id": "id of a dead letter",
     "message_id": "messageId, as the client sent it",
     "person": "a person as other answers name it",
+    "person_id": "a person's id, or one from before a merge",
 }
 _MEANINGS = {
     200: "done",
@@ -133,7 +134,7 @@ def _response(route: Route, status: int) -> dict[str, Any]:
     response: dict[str, Any] = {"description": _MEANINGS[status]}
     if status == 200 or (status == 503 and route.role is None):
         schema = _reference(route.reply) if route.reply is not None else {"type": "string"}
-        response["content"] = {route.content: {"schema": schema}}
+        response["content"] = {kind: {"schema": schema} for kind in (route.content, *route.also)}
     else:
         response["content"] = {JSON: {"schema": _reference(Failed)}}
     if status == 200 and route.method == "POST":

@@ -14,6 +14,8 @@ from appliance.core import logs
 from appliance.core.clock import Clock
 from appliance.core.errors import SternpostError
 from appliance.core.metrics import Metrics
+from appliance.identity.lookup import Lookup
+from appliance.process.identify import Identifier
 from appliance.wal.log import Log
 
 P = ParamSpec("P")
@@ -67,6 +69,10 @@ class Parts:
     audit: AuditTrail
     tail: Tail
     pools: Pools
+    identifier: Identifier | None
+    """The person graph, which acts go to; None where it is not enabled."""
+    lookup: Lookup | None
+    """Who asks the person graph."""
     started_ms: int
     """Wall time."""
 

@@ -1,18 +1,20 @@
-"""Who is this: the people behind an id, what of theirs waits behind what, and their newest events. Blocking.
+"""Who is this, without a person graph: the lanes behind an id, what waits in them, their newest events. Blocking.
 
-Looks through the log from its end: whatever came with the id, and whatever else came in the same lanes. Today the
-person is the lane; a graph will answer more.
+Looks through the log from its end: whatever came with the id, and whatever else came in the same lanes. With a graph,
+`people_of_graph.py` answers.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from appliance.control import views
+from appliance.control.people_replies import People, PersonView, QueueView
 from appliance.control.ports import DestinationStatus
-from appliance.control.replies import People, PersonView, QueueView, RecordView
+from appliance.control.replies import RecordView
 from appliance.core.event import Record
 from appliance.process.resolve import lane_of
 from appliance.wal.log import DamagedBlock, Log
+from appliance.wal.types import HeldHead
 
 EVENTS_MAX = 200_000
 TIME_MAX_S = 2.0
@@ -21,6 +23,8 @@ PEOPLE_MAX = 20
 SHOWN_MAX = 20
 """Events of each."""
 IDS_MAX = 20
+LANES_ASKED_MAX = 100
+"""A person of more lanes is looked for among all who are held."""
 STRIDE = 5_000
 """Sequences that are read at once, going backwards."""
 
@@ -63,7 +67,7 @@ def find(
     found: dict[str, _Person] = {}
     scanned, complete = 0, True
     deadline_s = monotonic_s() + TIME_MAX_S
-    for records, is_all in _backwards(log):
+    for records, is_all in backwards(log):
         for record in records:
             lane = lane_of(record)
             known = lane in lanes or wanted in (record.anonymous_id, record.user_id)
@@ -90,39 +94,56 @@ def _view(
     return PersonView(
         person=lane,
         ids={"anonymousId": list(person.anonymous), "userId": list(person.users)},
-        queues=[_queue(log, one, lane, person, skew_ms) for one in destinations],
+        queues=[queue(log, one, [lane], person.sequences, skew_ms) for one in destinations],
         events=[RecordView(**views.record_view(record, payloads)) for record in person.newest],
     )
 
 
-def _queue(log: Log, status: DestinationStatus, lane: str, person: _Person, skew_ms: int) -> QueueView:
+def queue(
+    log: Log, status: DestinationStatus, lanes: Sequence[str], events: Sequence[tuple[str, int]], skew_ms: int
+) -> QueueView:
+    """How a person stands at one destination.
+
+    Args:
+        lanes: all that are the person.
+        events: source and sequence of theirs, as far as they were looked at.
+    """
     # What is on disk, progress first: an event goes from one to the other in one transaction, so none is missed.
-    progress, head = log.progress(status.name), log.held_head(status.name, lane)
-    if head is not None:
-        shown = views.held_view(head, skew_ms)
-        return QueueView(destination=status.name, state="held", events=head.count, head=shown)
+    progress = log.progress(status.name)
+    if heads := _held(log, status.name, lanes):
+        first = min(heads, key=lambda head: (head.sequence, head.part))
+        count = sum(head.count for head in heads)
+        return QueueView(destination=status.name, state="held", events=count, head=views.held_view(first, skew_ms))
     low, settled = (progress.low, progress.ranges) if progress else (0, [])
     wanted = None if status.sources is None else set(status.sources)
     waiting = sum(
         sequence > low
         and (wanted is None or source in wanted)
         and not any(first <= sequence <= last for first, last in settled)
-        for source, sequence in person.sequences
+        for source, sequence in events
     )
     return QueueView(destination=status.name, state="waiting" if waiting else "clear", events=waiting, head=None)
 
 
-def _backwards(log: Log) -> Iterator[tuple[list[Record], bool]]:
+def _held(log: Log, destination: str, lanes: Sequence[str]) -> list[HeldHead]:
+    if len(lanes) > LANES_ASKED_MAX:
+        wanted = set(lanes)
+        return [head for head in log.held_heads(destination) if head.lane in wanted]
+    return [head for lane in lanes if (head := log.held_head(destination, lane)) is not None]
+
+
+def backwards(log: Log) -> Iterator[tuple[list[Record], bool]]:
     """The log's events from the newest on, and whether there is nothing before them."""
     end = log.last_sequence
     first = max(1, log.stats().first_sequence)
     while end >= first:
         start = max(first - 1, end - STRIDE)
-        yield list(_between(log, start, end))[::-1], start < first
+        yield list(between(log, start, end))[::-1], start < first
         end = start
 
 
-def _between(log: Log, after: int, until: int) -> Iterator[Record]:
+def between(log: Log, after: int, until: int) -> Iterator[Record]:
+    """The log's events above `after`, up to `until`; what is damaged is passed over."""
     while after < until:
         try:
             blocks = log.read(after)

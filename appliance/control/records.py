@@ -1,10 +1,10 @@
-"""What the admin API shows of what is kept: dead letters, refused input, the log, people, configuration, trails."""
+"""What the admin API shows of what is kept: dead letters, refused input, the log, configuration, trails."""
 
 from collections.abc import Iterator
 
 from aiohttp import web
 
-from appliance.control import dead, dump, people, replies, settings_view, views
+from appliance.control import dead, dump, replies, settings_view, views
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.requests import (
     NUMBER_MAX,
@@ -25,7 +25,6 @@ from appliance.core.recent_lines import LEVELS
 
 CHUNK_BYTES = 64 * 1024
 EXPORT_PAGE = 100
-ID_CHARACTERS_MAX = 1_000
 REFUSED_BYTES_SHOWN = 4096
 
 
@@ -147,18 +146,6 @@ class Records:
         traced = await self._parts.searching(tracer.trace, request.match_info["message_id"], source, every=every)
         request[SHOWN] = len(traced.events)
         return json_reply(traced if payloads else _without_payloads(traced))
-
-    async def people(self, request: web.Request) -> web.Response:
-        """The people behind an id: their ids, what of theirs waits, their newest events."""
-        wanted = request.query.get("id", "")
-        if not wanted or len(wanted) > ID_CHARACTERS_MAX:
-            raise invalid(f"give an id of 1 to {ID_CHARACTERS_MAX} characters", "?id=USER_ID or ?id=ANONYMOUS_ID")
-        replaying = await self._parts.blocking(self._parts.log.replays)
-        statuses = [one for one in self._parts.dispatcher.status() if one.name not in replaying]
-        skew_ms, payloads = self._parts.skew_ms(), sees_payloads(request)
-        found = await self._parts.searching(people.find, self._parts.log, statuses, wanted, skew_ms, payloads)
-        request[SHOWN] = sum(len(person.events) for person in found.people)
-        return json_reply(found)
 
     # Configuration, trails -----------------------------------------------------------------------------------
 

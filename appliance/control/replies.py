@@ -279,36 +279,6 @@ class RecordView(msgspec.Struct, kw_only=True):
     """null without the right to see payloads."""
 
 
-class QueueView(msgspec.Struct, kw_only=True):
-    """How a person stands at one destination."""
-
-    destination: str
-    state: Literal["held", "waiting", "clear"]
-    """held: behind a failed event; waiting: not delivered yet, as far as the looked at events show."""
-    events: int
-    """Held ones, or of those that were looked at the ones that wait."""
-    head: HeldView | None
-    """The first held event."""
-
-
-class PersonView(msgspec.Struct, kw_only=True):
-    """A person: today, one ordering key with the ids that came with it."""
-
-    person: str
-    ids: dict[str, list[str]]
-    """anonymousId and userId."""
-    queues: list[QueueView]
-    events: list[RecordView]
-    """The newest, newest first."""
-
-
-class People(msgspec.Struct, kw_only=True):
-    people: list[PersonView]
-    scanned_events: int
-    complete: bool
-    """Whether everything that the log still holds was looked at."""
-
-
 class Settings(msgspec.Struct, kw_only=True):
     """The configuration in force."""
 

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 import msgspec
 from aiohttp import web
 
-from appliance.control import replies, views
+from appliance.control import people_replies, replies, views
 from appliance.control.deeds import Deeds
 from appliance.control.health import Health
 from appliance.control.live import Live
+from appliance.control.people_pages import CSV, GRAPHML, PARQUET, PeoplePages
 from appliance.control.records import Records
 from appliance.control.resources import Resources
 from appliance.control.tokens import Role
@@ -30,6 +31,7 @@ class Handlers(NamedTuple):
     kept: Records
     live: Live
     done: Deeds
+    people: PeoplePages
 
 
 class Parameter(NamedTuple):
@@ -72,6 +74,8 @@ class Route(NamedTuple):
     guarded: bool = False
     """It destroys or moves something: an Idempotency-Key is required."""
     content: str = JSON
+    also: tuple[str, ...] = ()
+    """Further types of content that may be asked for."""
     noted: Noted | None = None
     """It shows payloads or a secret, where whoever asks may see them."""
 
@@ -82,6 +86,8 @@ _FILTER = Parameter("query", 'which ones, such as `dest:crm code:400 event:"Orde
 _LIMIT = Parameter("limit", "at most so many, up to 1,000", "integer")
 _AFTER_ID = Parameter("after", "go on after this id", "integer")
 _AFTER = Parameter("after", "go on after this place, from the page before")
+STREAMED = frozenset((LINES, CSV, GRAPHML))
+"""Content of lists that go out as they are read: the audit trail has a line of their beginning and one of their end."""
 _AGAIN_S = 600.0
 _WHO_HIDES: Literal["hidden"] = "hidden"
 
@@ -164,10 +170,39 @@ ROUTES: tuple[Route, ...] = (
           query=(Parameter("source", "only from this source"),
                  Parameter("all", "1: look through the whole log", choices=("0", "1"))),
           noted=Noted("event.read", _AGAIN_S)),
-    Route("GET", "/v1/people", "The people behind an id: ids, what waits, newest events.", lambda of: of.kept.people,
-          replies.People, payloads=_WHO_HIDES,
-          query=(Parameter("id", "userId, anonymousId, or a person as other answers name it", required=True),),
+    Route("GET", "/v1/people", "The people behind an id: ids, what waits, newest events.", lambda of: of.people.people,
+          people_replies.People, payloads=_WHO_HIDES, statuses=(409,),
+          query=(Parameter("id", "any id, `TYPE:VALUE`, or a person as other answers name it", required=True),
+                 Parameter("type", "only ids of this type: user_id, anonymous_id, email, ..."),
+                 Parameter("events", "0: nothing of the log, so in a millisecond; with a graph", choices=("0", "1"))),
           noted=Noted("people.find", _AGAIN_S)),
+    Route("GET", "/v1/people/merges", "Merges of people that hold, the newest first.", lambda of: of.people.merges,
+          people_replies.Merges, payloads=_WHO_HIDES, statuses=(409,),
+          query=(_LIMIT, _AFTER, Parameter("all", "1: those too that do not hold any more", choices=("0", "1"))),
+          noted=Noted("people.merges", _AGAIN_S)),
+    Route("GET", "/v1/people/parting", "Who would be parted from whom by undoing a merge, or forbidding two ids.",
+          lambda of: of.people.parting, people_replies.Parting, payloads=_WHO_HIDES, statuses=(404, 409),
+          query=(Parameter("merge", "the name of a merge; else two ids"), Parameter("a_type", "type of the first id"),
+                 Parameter("a", "the first id"), Parameter("b_type", "type of the second id"),
+                 Parameter("b", "the second id")),
+          noted=Noted("people.show", _AGAIN_S)),
+    Route("GET", "/v1/people/export", "All ids with their people, a row each.", lambda of: of.people.export, None,
+          payloads="required", statuses=(409,), content=CSV, also=(PARQUET,),
+          query=(Parameter("format", "csv where it is left out", choices=("csv", "parquet")),),
+          noted=Noted("people.export")),
+    Route("POST", "/v1/people/undo", "Undo a merge: part those whom it joined.", lambda of: of.done.undo_merge,
+          people_replies.IdentityDone, Role.OPERATOR, takes=people_replies.Undo, statuses=(404, 503), guarded=True),
+    Route("POST", "/v1/people/forbid", "Never let two ids be one person's; where they are, they are parted.",
+          lambda of: of.done.forbid, people_replies.IdentityDone, Role.OPERATOR, takes=people_replies.Pair,
+          statuses=(404, 503), guarded=True),
+    Route("POST", "/v1/people/allow", "Take back that two ids are kept apart; the next event with both decides anew.",
+          lambda of: of.done.allow, people_replies.IdentityDone, Role.OPERATOR, takes=people_replies.Pair,
+          statuses=(404, 503), guarded=True),
+    Route("GET", "/v1/people/{person_id}/graphml", "One person as GraphML, what was left out included.",
+          lambda of: of.people.graphml, None, payloads="required", statuses=(409,), content=GRAPHML,
+          noted=Noted("people.graphml")),
+    Route("GET", "/v1/people/{person_id}", "All that the person graph knows of somebody.", lambda of: of.people.person,
+          people_replies.PersonDetail, payloads=_WHO_HIDES, statuses=(409,), noted=Noted("people.show", _AGAIN_S)),
     Route("GET", "/v1/config", "Every key of the configuration: value, default, where it stands.",
           lambda of: of.kept.config, replies.Settings),
     Route("GET", "/v1/config/diff", "What a re-load would change, or why it would be refused.",

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from appliance.control.parts import Parts
 from appliance.control.requests import HOLDER, SHOWN, who
-from appliance.control.routes import JSON, LINES, Handler, Route
+from appliance.control.routes import JSON, STREAMED, Handler, Route
 
 AGAIN_S = 600.0
 """Further pages of a list belong to the line of the first for so long."""
@@ -30,7 +30,7 @@ class Witness:
     async def watched(self, request: web.Request, route: Route, handler: Handler) -> web.StreamResponse:
         """Answer under the eyes of `before`, and note how a streamed list ended."""
         request[_ROUTE] = route
-        if route.content != LINES or route.noted is None:
+        if route.content not in STREAMED or route.noted is None:
             return await handler(request)
         outcome = "interrupted"
         try:

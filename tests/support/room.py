@@ -22,6 +22,7 @@ from appliance.core.settings import Loaded
 from appliance.deliver.bind import Shelf, bind
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
+from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver, Resolver
 from appliance.wal.log import Log
@@ -51,9 +52,14 @@ class Room:
     Attributes:
         http: a session with the admin token.
         reloads: words that the next re-load answers, or the error it raises.
+
+    Args:
+        graph: whether there is a person graph; without one lanes are those of ids.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], resolver: Resolver | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], resolver: Resolver | None = None, *, graph: bool = False
+    ) -> None:
         self.data = folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         tables = {"sources": {"web": {"write_key": WRITE_KEY}}, **config}
@@ -69,19 +75,23 @@ class Room:
         self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
         self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
-        pipeline = Pipeline(resolver or IdResolver(), 1 << 20, self.grown)
+        identity = self.configuration.config.identity
+        self.identifier = open_identifier(self.log, self.data / "identity", identity) if graph else None
+        pipeline = Pipeline(resolver or self.identifier or IdResolver(), 1 << 20, self.grown)
         self.dispatcher = Dispatcher(
             self.log, pipeline, self.clock, self.configuration.config, self.data / "paused.json"
         )
         listen = msgspec.structs.replace(self.configuration.config.control, listen="127.0.0.1:0")
-        self.control = Control(self.log, self.dispatcher, self, self, listen, self.data, self.metrics, self.clock)
+        self.control = Control(
+            self.log, self.dispatcher, self, self, listen, self.data, self.metrics, self.clock, self.identifier
+        )
         self.url = ""
         self.http: aiohttp.ClientSession
 
     def grown(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have deliveries woken as the log does it, and kept for a test whose graph lags."""
         self.wake = wake
-        return self.log.subscribe(wake)
+        return (self.identifier or self.log).subscribe(wake)
 
     def status(self) -> Sequence[Counted]:
         return [Counted(name, paused=name in self.paused) for name in self.configuration.config.sources]
@@ -160,6 +170,19 @@ class Room:
             assert reply.status == status, (reply.status, await reply.text())
             return await reply.json()
 
+    async def settled(self) -> None:
+        """Wait until the person graph has read what the log holds."""
+        async with asyncio.timeout(15.0):
+            while self.identifier and self.identifier.lag:
+                await asyncio.sleep(0.01)
+
+    def who(self, wanted: str) -> str:
+        """The person with this id, by the graph, without a line in the audit trail."""
+        lookup = self.control._parts.lookup
+        assert lookup is not None
+        (found,) = lookup.find(wanted)
+        return found.person
+
     async def until(self, path: str, enough: Any, timeout_s: float = 15.0) -> Any:
         """Ask again until `enough(answer)`."""
         async with asyncio.timeout(timeout_s):
@@ -170,16 +193,18 @@ class Room:
 
 @asynccontextmanager
 async def running(
-    folder: Path, config: Mapping[str, Any] | None = None, resolver: Resolver | None = None
+    folder: Path, config: Mapping[str, Any] | None = None, resolver: Resolver | None = None, *, graph: bool = False
 ) -> AsyncIterator[Room]:
-    """A room that listens; everything ends with the block. Without a resolver, people are their ids."""
-    room = Room(folder, config or {}, resolver)
+    """A room that listens; everything ends with the block. Without a resolver and a graph, people are their ids."""
+    room = Room(folder, config or {}, resolver, graph=graph)
     shelf = Shelf(room.data)
     shelf.look([])
     bound, broken = bind(shelf, room.configuration, folder)
     assert not broken, broken
     room.bound = bound
     room.log.start(asyncio.get_running_loop())
+    if room.identifier:
+        room.identifier.start()
     await asyncio.to_thread(room.dispatcher.start, bound)
     try:
         host, port = await room.control.start()
@@ -190,4 +215,8 @@ async def running(
     finally:
         await room.control.stop()
         await room.dispatcher.stop()
+        if room.identifier:
+            await asyncio.to_thread(room.identifier.stop)
         await room.log.stop()
+        if room.identifier:
+            room.identifier.close()

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import aiohttp
+import msgspec
 import pytest
 
-from appliance.control import replies
+from appliance.control import people_replies, replies
 from appliance.control.routes import EVENTS, ROUTES, Route
 from appliance.control.tokens import Role
 from appliance.core import logs
@@ -27,6 +27,10 @@ MARK = "payload-that-nobody-may-see"
 HOLDERS = [(role, payloads) for role in Role for payloads in (False, True)]
 
 
+MERGE = "5"
+"""Of u3 and a visitor with the same e-mail address: by the fifth event."""
+
+
 class Asked(NamedTuple):
     """A request that a route understands, and that would do no harm."""
 
@@ -35,18 +39,22 @@ class Asked(NamedTuple):
     query: dict[str, str]
 
 
-def asked(route: Route, letter_id: int) -> Asked:
+def asked(route: Route, letter_id: int, room: Room) -> Asked:
     name = "web" if "/sources/" in route.path else "crm"
     path = route.path.replace("{name}", name).replace("{id}", str(letter_id))
-    path = path.replace("{message_id}", "stuck").replace("{person}", quote("u:u2", safe=""))
-    query = {"id": "u2"} if route.path == "/v1/people" else {"full": "1"} if route.path == "/v1/dead" else {}
+    path = path.replace("{message_id}", "stuck").replace("{person}", room.who("u2"))
+    path = path.replace("{person_id}", room.who("u3"))
+    queries = {"/v1/people": {"id": "u2"}, "/v1/dead": {"full": "1"}, "/v1/people/parting": {"merge": MERGE}}
+    pair = people_replies.Pair(*(people_replies.AskedId("user_id", value) for value in ("u1", "nobody")))
     bodies: dict[Any, Any] = {
         replies.Expecting: {"expect": 999},
         replies.DeadAction: {"ids": [letter_id], "expect": 999},
         replies.EditAction: {"event": {}, "expect": 999},
         replies.ReplayOrder: {"destination": "crm", "from_ms": 2, "to_ms": 1},
+        people_replies.Undo: {"merge": "999"},
+        people_replies.Pair: msgspec.to_builtins(pair),
     }
-    return Asked(path, bodies.get(route.takes), query)
+    return Asked(path, bodies.get(route.takes), queries.get(route.path, {}))
 
 
 @asynccontextmanager
@@ -63,10 +71,14 @@ async def furnished(
         tables[f"{role}-{str(payloads).lower()}"] = table
     retry = {"delay_min": "60s", "delay_max": "60s"}
     config = {"destinations": {"crm": webhook(sink.url, retry=retry)}, "control": {"tokens": tables}}
-    async with running(tmp_path, config) as room:
+    async with running(tmp_path, config, graph=True) as room:
         for number, (event, user) in enumerate((("Bad", "u1"), ("Stuck", "u2"), ("Good", "u3"))):
             event = {"type": "track", "event": event, "userId": user, "properties": {"p": MARK}}
             await room.collect({**event, "messageId": ["bad", "stuck", "good"][number]})
+        traits = {"email": f"{MARK}@example.com"}
+        for number, ids in enumerate(({"anonymousId": "visitor"}, {"userId": "u3"})):
+            await room.collect({"type": "identify", **ids, "traits": traits, "messageId": f"identify{number}"})
+        await room.settled()
         await room.log.refuse([Refused("web", room.clock.wall_ms(), "203.0.113.9", "invalid json", MARK.encode())])
         logs.recent.add(room.clock.wall_ms(), "debug", "plugin", "event_posted", {"payload": MARK})
         await room.until("/v1/overview", lambda one: one["dead_total"] == 1 and one["destinations"][0]["held_events"])
@@ -98,11 +110,11 @@ async def test_every_route_lets_in_whom_its_row_names_and_nobody_else(
     async with furnished(tmp_path, sink, monkeypatch) as (room, tokens), aiohttp.ClientSession(room.url) as session:
         letter_id = (await room.get("/v1/dead"))["dead"][0]["id"]
         for route in ROUTES:
-            status, _ = await answer(session, route, asked(route, letter_id), "")
+            status, _ = await answer(session, route, asked(route, letter_id, room), "")
             if (status == 401) is not (route.role is not None):
                 wrong.append((route.method, route.path, "nobody", status))
         for route, role, payloads in cases():
-            status, text = await answer(session, route, asked(route, letter_id), tokens[role, payloads])
+            status, text = await answer(session, route, asked(route, letter_id, room), tokens[role, payloads])
             allowed = route.role is None or (role >= route.role and (payloads or route.payloads != "required"))
             if (status != 403) is not allowed or status in (401, 500, 405):
                 wrong.append((route.method, route.path, str(role), payloads, status))
@@ -123,7 +135,7 @@ async def test_payloads_are_seen_with_the_right_and_by_nobody_without(
             if route.content == EVENTS:
                 continue
             for payloads in (False, True):
-                _, text = await answer(session, route, asked(route, letter_id), tokens[Role.ADMIN, payloads])
+                _, text = await answer(session, route, asked(route, letter_id, room), tokens[Role.ADMIN, payloads])
                 if MARK in text and not payloads:
                     leaked.append((route.method, route.path))
                 elif MARK in text:
@@ -170,7 +182,7 @@ async def test_whoever_may_not_see_payloads_may_not_search_in_them(
         assert len(searching) == 5
         for route in searching:
             for payloads, words in ((False, MARK), (False, f"dest:crm -{MARK}"), (False, "dest:crm"), (True, "dest:x")):
-                request = asked(route, 1)._replace(query={"query": words})
+                request = asked(route, 1, room)._replace(query={"query": words})
                 status, _ = await answer(session, route, request, tokens[Role.ADMIN, payloads])
                 hidden = not payloads and (MARK in words or route.payloads == "required")
                 assert status == (403 if hidden else 200), (route.path, words)

@@ -1,0 +1,83 @@
+"""What an undo or a forbid would do: who is parted from whom, worked out as the graph would, and nothing changed."""
+
+from appliance.identity.forbidden import Forbidden
+from appliance.identity.lookup import Lookup, one_moment, roots
+from appliance.identity.person import merge_number
+from appliance.identity.rules import Id, Rules
+from appliance.identity.split import components
+from appliance.identity.stitch import HOLDS
+from appliance.identity.store import IdRow, Store
+
+Groups = list[list[Id]]
+"""The ids of each person that there would be, the largest first; one group where nobody is parted."""
+
+
+class Unknown(ValueError):
+    """What was asked for is not there; the text says what, and what to do."""
+
+
+class Ended(ValueError):
+    """A merge that does not hold any more; the text says why."""
+
+
+def of_merge(lookup: Lookup, name: str) -> Groups:
+    """Who would be parted from whom if this merge were undone.
+
+    Raises:
+        Unknown: there is no such merge.
+        Ended: it does not hold any more.
+        ValueError: no merge can be called so.
+    """
+    merge = lookup.merge(name)
+    if merge is None:
+        raise Unknown(f"there is no merge {name}; `sternpost people merges` lists them")
+    store = lookup.store()
+    with one_moment(store):
+        a, b = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge_number(name))))
+        at = set(roots(store, [row.origin for row in store.ids([a, b])]).values())
+        if len(at) > 1:
+            why = merge.ended or "its ids are of two people already"
+            raise Ended(f"merge {merge.name} holds no more: {why}")
+        return _groups(store, lookup.rules, at.pop(), a, b)
+
+
+def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
+    """Who would be parted from whom if these ids were never to be one person's.
+
+    Raises:
+        Unknown: nobody has one of them.
+        ValueError: both are the same.
+    """
+    store = lookup.store()
+    with one_moment(store):
+        rows = _both(store, one, two)
+        at = roots(store, [row.origin for row in rows])
+        a, b = (row.id for row in rows)
+        people = [at[row.origin] for row in rows]
+        if people[0] == people[1]:
+            return _groups(store, lookup.rules, people[0], a, b)
+        return [[store.id_of(row) for row in store.members([person])] for person in people]
+
+
+def _both(store: Store, one: Id, two: Id) -> list[IdRow]:
+    if one == two:
+        raise ValueError("that is the same id twice")
+    rows = store.find([one, two])
+    for each in (one, two):
+        if each not in rows:
+            raise Unknown(f"nobody has the {each.type} {each.value}; `sternpost people find` looks for ids")
+    return [rows[one], rows[two]]
+
+
+def _groups(store: Store, rules: Rules, root: int, a: int, b: int) -> Groups:
+    """As `Splitter` parts two ids of one person: by the links that hold but theirs, taken in the same order."""
+    named = sorted((store.text(row.type), row.value, row) for row in store.members([root]))
+    members = {row.id: row for _, _, row in named}
+    rank = {number: index for index, number in enumerate(members)}
+    edges = [edge for edge in store.edges_of(members) if edge.state == HOLDS and {edge.a, edge.b} != {a, b}]
+    edges.sort(key=lambda edge: (edge.place, rank[edge.a], rank[edge.b]))
+    apart = Forbidden(store).pairs
+    for one, other in ((a, b), (b, a)):
+        apart.setdefault(one, set()).add(other)
+    groups, _ = components({row.id: type for type, _, row in named}, edges, rules, apart)
+    return [[store.id_of(members[number]) for number in numbers] for numbers in groups]
