@@ -33,6 +33,7 @@ _SOUNDS = {
     for code, letters in enumerate(("bfpv", "cgjkqsxz", "dt", "l", "mn", "r"), 1)
     for letter in letters
 }  # fmt: skip
+_BETWEEN_WORDS = re.compile(r"[^\w]|_")
 _NAME_LETTERS_MIN = 2
 
 
@@ -67,8 +68,10 @@ def comparable(person: str, traits: Mapping[str, Sequence[str]]) -> Row | None:
 
 def text_form(text: str) -> str:
     """Lower case, no accents, words apart by one space, nothing but letters and digits; "" for `null` and the like."""
-    plain = unicodedata.normalize("NFKD", _clean(text)[:CHARACTERS_MAX].casefold())
-    words = re.sub(r"[^\w]|_", " ", "".join(sign for sign in plain if not unicodedata.combining(sign)))
+    plain = _clean(text)[:CHARACTERS_MAX].casefold()
+    if not plain.isascii():
+        plain = "".join(sign for sign in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(sign))
+    words = _BETWEEN_WORDS.sub(" ", plain)
     form = " ".join(words.split())
     return "" if form in _NOTHING else form
 
@@ -204,4 +207,4 @@ def _distinct(values: Iterable[str]) -> list[str]:
 
 def _clean(text: str) -> str:
     """Text that UTF-8 and a column can hold."""
-    return text.encode("utf-8", "ignore").decode().replace("\0", "")
+    return text if text.isascii() and "\0" not in text else text.encode("utf-8", "ignore").decode().replace("\0", "")

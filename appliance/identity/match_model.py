@@ -1,9 +1,9 @@
 """How much each likeness weighs: learned by splink from the people themselves, held by expectations where they are few.
 
 splink is a Fellegi-Sunter model. For every level of a trait, u is how often strangers stand at it (counted over random
-pairs) and m how often two records of one person do (expectation maximisation over pairs that share some other trait).
-Few duplicates teach little, and with none at all the maximisation finds something else, such as households. So what it
-found counts by the matches it was found in, and the expectations of `match_traits` count as twenty matches more.
+pairs) and m how often two records of one person do (expectation maximisation over pairs that share another, personal
+trait). Few duplicates teach little, and with none at all the maximisation finds something else. So what it found counts
+by the matches it was found in, and the expectations of `match_traits` count as twenty matches more.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import Any
 from appliance.identity.match_traits import Trait
 
 SEED = 20
-RANDOM_PAIRS_MAX = 2_000_000
+RANDOM_PAIRS_MAX = 1_000_000
 TRAINING_PAIRS_MAX = 500_000
 _EXPECTED_MATCHES = 20
 _EXPECTED_PAIRS = 10
@@ -72,13 +72,15 @@ def learn(
     strangers = {trait.name: _counted(linker.misc.save_model_to_json(), trait) for trait in traits}
     before = expected(traits)
     weighed = {trait.name: [_EXPECTED_MATCHES * m for m, _ in before[trait.name]] for trait in traits}
-    for trait in traits if len(traits) > 2 else ():  # of two traits, one alone would teach itself
+    for trait in traits:
         column = trait.shown[0]
-        if pairs_by(column) == 0:
+        # A household would be taken for one person among those who share its address, phone or last name; and of two
+        # traits, one alone would teach itself.
+        if not trait.personal or len(traits) < 3 or (pairs := pairs_by(column)) == 0:
             continue
-        say(f"learning from people with the same {column.replace('_', ' ')}")
-        for name, seen in _session(linker, traits, column, pairs_by(column), matches).items():
-            weighed[name] = [sum(pair) for pair in zip(weighed[name], seen, strict=True)]
+        say(f"learning from people with the same {trait.name}")
+        for name, seen in _session(linker, traits, column, pairs, matches).items():
+            weighed[name] = [sum(both) for both in zip(weighed[name], seen, strict=True)]
     learned = {}
     for trait in traits:
         m = _whole(weighed[trait.name])

@@ -31,7 +31,7 @@ PAIRS_MAX = 5_000_000
 KEY_PEOPLE_MAX = 100
 _ROWS_AT_ONCE = 10_000
 _ROUNDS = 30
-_WEIGHT_LEAST = -12.0
+_WEIGHT_LEAST = -20.0
 """Pairs below are no match, whatever the share of matches turns out to be (in bits)."""
 
 
@@ -171,9 +171,10 @@ class _Matching:
         """How many pairs are one person, as far as one sees without a model: most traits agree to the letter."""
         columns = [trait.shown[0] for trait in self._traits]
         same = " + ".join(f"coalesce(l.{column} = r.{column}, false)::int" for column in columns)
+        personal = " OR ".join(f"l.{trait.shown[0]} = r.{trait.shown[0]}" for trait in self._traits if trait.personal)
         sure = self._number(
             f"SELECT count(*) FROM pairs JOIN people l ON l.number = join_key_l JOIN people r ON r.number = join_key_r "
-            f"WHERE {same} >= {2 if len(columns) < 4 else 3}"
+            f"WHERE {same} >= {2 if len(columns) < 4 else 3} AND ({personal})"
         )
         return min(max(2.0 * sure, 0.005 * self._people, 1.0), self._all_pairs / 2)
 
@@ -208,8 +209,8 @@ class _Matching:
             CREATE TABLE judged AS
                 SELECT *, CASE WHEN kind = 0 THEN match_weight - $prior ELSE {within} END AS evidence
                 FROM (
-                    SELECT number_l, number_r, match_weight, {kind or 0} AS kind, {degrees}
-                    FROM {scored} WHERE {personal}
+                    SELECT number_l, number_r, match_weight, {kind or 0} AS kind, {personal} AS personal, {degrees}
+                    FROM {scored}
                 )
             """,
             {"prior": _bits(prior)},
@@ -250,7 +251,7 @@ class _Matching:
         degrees = ", ".join(f"degree_{name}, bits_{name}" for name in names)
         rows = self._connection.execute(
             f"SELECT number_l, number_r, evidence + bits AS weight, {degrees} FROM judged JOIN priors USING (kind) "
-            "WHERE weight >= $least ORDER BY round(weight, 6) DESC, number_l, number_r LIMIT $limit",
+            "WHERE personal AND weight >= $least ORDER BY round(weight, 6) DESC, number_l, number_r LIMIT $limit",
             {"least": _bits(threshold), "limit": limit},
         ).fetchall()
         known = self._known({number for row in rows for number in row[:2]})
