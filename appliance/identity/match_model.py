@@ -17,13 +17,16 @@ from appliance.identity.match_traits import Trait
 SEED = 20
 RANDOM_PAIRS_MAX = 1_000_000
 TRAINING_PAIRS_MAX = 500_000
+Shares = dict[str, list[tuple[float, float]]]
+"""(m, u) of each level, by the name of the trait."""
+
 _EXPECTED_MATCHES = 20
 _EXPECTED_PAIRS = 10
 _IMPLAUSIBLE = 4
 _SHARE_LEAST = 1e-7
 
 
-def settings(traits: Sequence[Trait], shares: dict[str, list[tuple[float, float]]], prior: float) -> dict[str, Any]:
+def settings(traits: Sequence[Trait], shares: Shares, prior: float) -> dict[str, Any]:
     """The model as splink takes it; `shares` holds (m, u) of each level, `prior` the probability of a random pair."""
     return {
         "link_type": "dedupe_only",
@@ -38,7 +41,7 @@ def settings(traits: Sequence[Trait], shares: dict[str, list[tuple[float, float]
     }
 
 
-def expected(traits: Sequence[Trait]) -> dict[str, list[tuple[float, float]]]:
+def expected(traits: Sequence[Trait]) -> Shares:
     """(m, u) of each level before anything was seen."""
     found = {}
     for trait in traits:
@@ -48,17 +51,17 @@ def expected(traits: Sequence[Trait]) -> dict[str, list[tuple[float, float]]]:
 
 
 def learn(
-    linker: Any,
+    make: Callable[[Shares], Any],
     traits: Sequence[Trait],
     people: int,
     matches: float,
     pairs_by: Callable[[str], int],
     say: Callable[[str], None],
-) -> dict[str, list[tuple[float, float]]]:
+) -> Shares:
     """(m, u) of each level, after a look at the data.
 
     Args:
-        linker: splink's, made with `expected` shares.
+        make: makes a linker of splink's with these shares; every look has one of its own.
         traits: what is compared.
         people: how many there are.
         matches: how many pairs of one person are thought to be among them.
@@ -66,30 +69,27 @@ def learn(
         say: what happens, in words.
     """
     say("counting how often strangers are alike")
-    linker.training.estimate_u_using_random_sampling(max_pairs=RANDOM_PAIRS_MAX - 1, seed=SEED)
-    all_pairs = people * (people - 1) / 2
-    counted = min(all_pairs, RANDOM_PAIRS_MAX)
-    strangers = {trait.name: _counted(linker.misc.save_model_to_json(), trait) for trait in traits}
     before = expected(traits)
-    weighed = {trait.name: [_EXPECTED_MATCHES * m for m, _ in before[trait.name]] for trait in traits}
+    linker = make(before)
+    linker.training.estimate_u_using_random_sampling(
+        max_pairs=RANDOM_PAIRS_MAX, seed=SEED, min_count_per_level=None, num_chunks=1
+    )
+    all_pairs = people * (people - 1) / 2
+    strangers = _strangers(linker.misc.save_model_to_json(), traits, min(all_pairs, RANDOM_PAIRS_MAX))
+    known = {name: [(m, u) for (m, _), u in zip(before[name], strangers[name], strict=True)] for name in before}
+    weighed = {name: [_EXPECTED_MATCHES * m for m, _ in levels] for name, levels in before.items()}
     for trait in traits:
-        column = trait.shown[0]
         # A household would be taken for one person among those who share its address, phone or last name; and of two
         # traits, one alone would teach itself.
-        if not trait.personal or len(traits) < 3 or (pairs := pairs_by(column)) == 0:
+        if not trait.personal or len(traits) < 3 or (pairs := pairs_by(trait.shown[0])) == 0:
             continue
         say(f"learning from people with the same {trait.name}")
-        for name, seen in _session(linker, traits, column, pairs, matches).items():
+        for name, seen in _session(make(known), traits, trait.shown[0], pairs, matches).items():
             weighed[name] = [sum(both) for both in zip(weighed[name], seen, strict=True)]
     learned = {}
-    for trait in traits:
-        m = _whole(weighed[trait.name])
-        counts = [
-            counted * share + _EXPECTED_PAIRS * u
-            for share, (_, u) in zip(strangers[trait.name], before[trait.name], strict=True)
-        ]
-        u = _strangers(_whole(counts), m, matches / all_pairs)
-        learned[trait.name] = list(zip(m, u, strict=True))
+    for name, counts in weighed.items():
+        m = _whole(counts)
+        learned[name] = list(zip(m, _without_matches(strangers[name], m, matches / all_pairs), strict=True))
     return learned
 
 
@@ -107,12 +107,17 @@ def quiet() -> Iterator[None]:
 
 def _session(linker: Any, traits: Sequence[Trait], column: str, pairs: int, matches: float) -> dict[str, list[float]]:
     """Matches seen at each level, by trait, among the pairs that share a value of `column`."""
-    session = linker.training.estimate_parameters_using_expectation_maximisation(
-        f"l.{column} = r.{column}",
-        estimate_without_term_frequencies=True,
-        max_pairs=TRAINING_PAIRS_MAX,
-        record_sample_proportion=1.0,
-    )
+    from splink.internals.exceptions import SplinkException
+
+    try:
+        session = linker.training.estimate_parameters_using_expectation_maximisation(
+            f"l.{column} = r.{column}",
+            estimate_without_term_frequencies=True,
+            max_pairs=TRAINING_PAIRS_MAX,
+            record_sample_proportion=1.0,
+        )
+    except (SplinkException, ValueError):
+        return {}  # It came to nothing: no pair is left after sampling, or all are of one kind and a share is nought.
     model = session.core_model_settings
     seen = model.probability_two_random_records_match * min(pairs, TRAINING_PAIRS_MAX)
     if seen > _IMPLAUSIBLE * matches:
@@ -134,15 +139,24 @@ def bits_of(trait: Trait) -> str:
     return f"mw_{column_of(trait)}{rare}"
 
 
-def _counted(model: dict[str, Any], trait: Trait) -> list[float]:
-    """u of each level, as splink counted it."""
-    levels = next(one for one in model["comparisons"] if one["output_column_name"] == column_of(trait))
-    return [
-        level.get("u_probability") or 0.0 for level in levels["comparison_levels"] if not level.get("is_null_level")
-    ]
+def _strangers(model: dict[str, Any], traits: Sequence[Trait], pairs: float) -> dict[str, list[float]]:
+    """u of each level, as splink counted it over so many pairs."""
+    counted = {one["output_column_name"]: one["comparison_levels"] for one in model["comparisons"]}
+    found = {}
+    for trait in traits:
+        seen = [level for level in counted[column_of(trait)] if not level.get("is_null_level")]
+        chances = _whole([level.chance for level in trait.levels])
+        # A level that no pair stands at comes back with some share or none; it is the expectation that counts there.
+        found[trait.name] = _whole(
+            [
+                pairs * float(level.get("u_probability") or 0.0) + _EXPECTED_PAIRS * chance
+                for level, chance in zip(seen, chances, strict=True)
+            ]
+        )
+    return found
 
 
-def _strangers(seen: list[float], m: list[float], prior: float) -> list[float]:
+def _without_matches(seen: list[float], m: list[float], prior: float) -> list[float]:
     """u without the matches that stand among random pairs."""
     return _whole([max(s - prior * share, s / 10, _SHARE_LEAST) for s, share in zip(seen, m, strict=True)])
 

@@ -7,6 +7,7 @@ The work is done in DuckDB, in a folder of its own that is removed at the end, i
 Nothing is fetched, and the same candidates give the same suggestions.
 """
 
+import functools
 import itertools
 import math
 import shutil
@@ -111,9 +112,8 @@ class _Matching:
         prior = _between(matches / self._all_pairs)
         api = self._splink.DuckDBAPI(connection=self._connection)
         people = api.register("people", dataset_display_name="people")
-        first = self._linker(people, match_model.expected(self._traits), prior)
-        shares = match_model.learn(first, self._traits, self._people, matches, self._pairs_by, self._say)
-        linker = self._linker(people, shares, prior)
+        make = functools.partial(self._linker, people, prior)
+        linker = make(match_model.learn(make, self._traits, self._people, matches, self._pairs_by, self._say))
         linker.table_management.register_blocked_pairs_for_predict(api.register("pairs"))
         self._say(f"weighing {pairs:,} pairs")
         scored = linker.inference.predict(threshold_match_weight=_WEIGHT_LEAST, warning_mode="never").physical_name
@@ -178,7 +178,7 @@ class _Matching:
         )
         return min(max(2.0 * sure, 0.005 * self._people, 1.0), self._all_pairs / 2)
 
-    def _linker(self, people: Any, shares: dict[str, list[tuple[float, float]]], prior: float) -> Any:
+    def _linker(self, people: Any, prior: float, shares: match_model.Shares) -> Any:
         model = match_model.settings(self._traits, shares, prior)
         return self._splink.Linker(people, model, log_level=None, validate_settings=False)
 

@@ -1,6 +1,6 @@
 """Traits as events name them, under the names by which people are compared. Pure; whatever stands in an event.
 
-Source: contract/http.md, identify: the reserved traits (`firstName`, `address.postalCode`, ...).
+Source: the reserved traits of an `identify` call in the SDKs (`firstName`, `address.postalCode`, ...).
 """
 
 VALUE_CHARACTERS_MAX = 200

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import collector, delivery, endurance, figures, operations, storage
+from tests.bench import collector, delivery, endurance, figures, matching, operations, storage
 from tests.bench.figures import Figure
 from tests.bench.stand import Bench
 from tests.bench.tools import MissingTool
@@ -29,6 +29,7 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
     "overview": operations.overview,
     "tail": operations.tail,
     "console": operations.console,
+    "matching": matching.matching,
 }
 
 

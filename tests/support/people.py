@@ -1,6 +1,8 @@
 """Made-up people for matching: households, frequent and rare names, and known duplicates with the mistakes people make."""
 
+import itertools
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,23 +20,27 @@ class People(NamedTuple):
     """Candidates in the order of their ids, and which pairs of them are one person (ids in order)."""
 
     candidates: list[Candidate]
-    same: set[tuple[str, str]]
+    same: set[tuple[str, ...]]
 
 
 def people(count: int, *, duplicates: int, seed: int = 1) -> People:
-    """`count` people in households of one to five, and `duplicates` more records of some of them, at most two each."""
+    """`count` people in households of one to five, and `duplicates` more records of some of them."""
     chance = random.Random(seed)
     originals = [traits for household in _households(chance, count) for traits in household][:count]
     records = [(number, traits) for number, traits in enumerate(originals)]
     for number in chance.choices(range(count), k=duplicates):
         records.append((number, _again(chance, originals[number])))
     chance.shuffle(records)
-    candidates, by_person = [], dict[int, list[str]]()
-    for place, (number, traits) in enumerate(records):
-        candidates.append(Candidate(f"p{place:07}", traits))
-        by_person.setdefault(number, []).append(f"p{place:07}")
-    same = {(a, b) for ids in by_person.values() for index, a in enumerate(ids) for b in ids[index + 1 :]}
-    return People(candidates, same)
+    return pairs_within([(f"p{place:07}", str(number), traits) for place, (number, traits) in enumerate(records)])
+
+
+def pairs_within(records: list[tuple[str, str, Traits]]) -> People:
+    """Candidates of (id, whose record it is, traits), and every pair of records that is of one person."""
+    by_person = defaultdict[str, list[str]](list)
+    for identity, person, _ in records:
+        by_person[person].append(identity)
+    same = {tuple(sorted(pair)) for ids in by_person.values() for pair in itertools.combinations(ids, 2)}
+    return People([Candidate(identity, traits) for identity, _, traits in records], same)
 
 
 def _households(chance: random.Random, count: int) -> Iterator[list[Traits]]:
