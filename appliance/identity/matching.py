@@ -349,7 +349,7 @@ def _flat(row: Row) -> dict[str, Any]:
 def _stands(trait: Trait, words: tuple[str, ...]) -> str:
     """SQL: whether a pair stands at one of these levels of a trait."""
     degrees = [len(trait.levels) - 1 - place for place, level in enumerate(trait.levels) if level.words in words]
-    return f"gamma_{match_model.column_of(trait)} IN ({', '.join(map(str, degrees))})"
+    return f"gamma_{match_model.column_of(trait)} IN ({', '.join(map(str, degrees))})" if degrees else "false"
 
 
 def _values(trait: Trait, words: str, a: dict[str, Any], b: dict[str, Any]) -> str:

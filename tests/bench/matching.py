@@ -53,7 +53,7 @@ def matching(bench: Bench) -> list[Figure]:
         done = finish(module("matching", f"made-up {count}"))
         name = f"matching {count:,} made-up people"
         figures += _figures(name, done, note=f"a tenth of them twice, in households, threshold {THRESHOLD}")
-        figures.append(at_most(f"{name}: CPU per 1,000", done["cpu_s"] / count * 1000, "s", 6))
+        figures.append(at_most(f"{name}: CPU per 1,000", done["cpu_s"] / count * 1000, "s", 3))
     return figures
 
 

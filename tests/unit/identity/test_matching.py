@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.core.errors import CannotMatch
@@ -97,38 +98,46 @@ def test_a_household_is_not_one_person(known: People) -> None:
     assert "birthday same: 19700102" in mine[0].why
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "words"),
-    [
-        (
-            {"first_name": ["Ann"], "last_name": ["Quartermain"], "birthday": ["1970-01-02"], "city": ["Ely"]},
-            {"first_name": ["Quartermain"], "last_name": ["Ann"], "birthday": ["1970-01-02"], "city": ["Ely"]},
-            "first name swapped with the last name: ann / quartermain",
+MISTAKES: list[tuple[dict[str, str], dict[str, str], str]] = [
+    (
+        {"first_name": "Ann", "last_name": "Quartermain", "birthday": "1970-01-02", "city": "Ely"},
+        {"first_name": "Quartermain", "last_name": "Ann", "birthday": "1970-01-02", "city": "Ely"},
+        "first name swapped with the last name: ann / quartermain",
+    ),
+    (
+        {"name": "Bob Oldacre", "email": "bobo1970@example.org", "birthday": "1971-03-04"},
+        {"name": "Oldacre, Bob", "email": "bob.o1970+shop@example.net", "birthday": "4.3.1971"},
+        "e-mail another provider, the same name: bobo1970@example.org / bob.o1970@example.net",
+    ),
+    (
+        {"first_name": "Cyril", "last_name": "Featherstone", "birthday": "1972-02-11", "address": "1 Elm Street"},
+        {"first_name": "Cyril", "last_name": "Fetherstone", "birthday": "1972-11-02", "address": "1 Elm St."},
+        "birthday alike: 19720211 / 19721102",
+    ),
+]
+
+
+def test_mistakes_that_people_make(known: People) -> None:
+    made = [
+        person(2 * number + which, **MISTAKES[number][which]) for number in range(len(MISTAKES)) for which in (0, 1)
+    ]
+    married = [
+        Candidate(
+            "extra8", {"first_name": ["Dora"], "last_name": ["Oldfield", "Cantilever"], "phone": ["07700900123"]}
         ),
-        (
-            {"name": ["Ann Quartermain"], "email": ["annq1970@example.org"], "birthday": ["1970-01-02"]},
-            {"name": ["Quartermain, Ann"], "email": ["ann.q1970+shop@example.net"], "birthday": ["2.1.1970"]},
-            "e-mail another provider, the same name: annq1970@example.org / ann.q1970@example.net",
-        ),
-        (
-            {"first_name": ["Ann"], "last_name": ["Oldacre", "Quartermain"], "birthday": ["1970-01-02"], "phone": ["07700900123"]},
-            {"first_name": ["Ann"], "last_name": ["Quartermain"], "birthday": ["1970-01-02"], "phone": ["+44 7700 900123"]},
-            "last name one of several the same: quartermain",
-        ),
-        (
-            {"first_name": ["Ann"], "last_name": ["Quartermain"], "birthday": ["1970-02-11"], "address": ["1 Elm Street"]},
-            {"first_name": ["Ann"], "last_name": ["Quatermain"], "birthday": ["1970-11-02"], "address": ["1 Elm St."]},
-            "birthday alike: 19700211 / 19701102",
-        ),
-    ],
-)  # fmt: skip
-def test_mistakes_that_people_make(
-    known: People, one: dict[str, list[str]], other: dict[str, list[str]], words: str
-) -> None:
-    pair = [Candidate("extra1", one), Candidate("extra2", other)]
-    mine = [s for s in suggest([*known.candidates, *pair]) if "extra" in s.a or "extra" in s.b]
-    assert pairs(mine) == {("extra1", "extra2")}
-    assert words in mine[0].why
+        Candidate("extra9", {"first_name": ["Dora"], "last_name": ["Cantilever"], "phone": ["+44 7700 900123"]}),
+    ]
+    suggestions = suggest([*known.candidates, *made, *married])
+    mine = {one.a: one for one in suggestions if "extra" in one.a or "extra" in one.b}
+    assert {(one.a, one.b) for one in mine.values()} == {(f"extra{n}", f"extra{n + 1}") for n in (0, 2, 4, 8)}
+    for number, (_, _, words) in enumerate(MISTAKES):
+        assert words in mine[f"extra{2 * number}"].why
+    assert "last name one of several the same: cantilever" in mine["extra8"].why
+
+
+def test_of_two_candidates_with_one_id_the_first_counts(known: People, found: list[Suggestion]) -> None:
+    later = [Candidate(one.person, {"first_name": ["Somebody"], "last_name": ["Else"]}) for one in known.candidates]
+    assert suggest([*known.candidates, *later]) == found
 
 
 def test_strange_texts_harm_nothing(known: People) -> None:
@@ -217,16 +226,18 @@ def test_the_missing_extra_is_named() -> None:
         assert "sternpost[match]" in done.stdout and library in done.stdout, done.stderr
 
 
-def test_libraries_are_loaded_only_to_match() -> None:
-    """And charts, data frames and drivers of other databases not even then."""
+def test_another_process_suggests_the_same_and_loads_only_what_it_needs() -> None:
+    """Libraries when it matches, not before; charts, data frames and drivers of other databases not even then."""
     code = (
-        "import sys\n"
+        "import sys, msgspec\n"
         "from appliance.identity.matching import suggest\n"
         "from tests.support.people import people\n"
-        "heavy = {'splink', 'duckdb', 'pyarrow', 'sqlglot'}\n"
-        "assert not heavy & set(sys.modules)\n"
-        "suggest(people(60, duplicates=6).candidates)\n"
-        "assert not {'altair', 'pandas', 'matplotlib', 'sqlalchemy', 'pyspark'} & set(sys.modules)"
+        "assert not {'splink', 'duckdb', 'pyarrow', 'sqlglot'} & set(sys.modules)\n"
+        "found = suggest(people(60, duplicates=12).candidates)\n"
+        "assert not {'altair', 'pandas', 'matplotlib', 'sqlalchemy', 'pyspark'} & set(sys.modules)\n"
+        "print(msgspec.json.encode(found).decode())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+    said = msgspec.json.decode(done.stdout, type=list[Suggestion])
+    assert said and said == suggest(people(60, duplicates=12).candidates)
