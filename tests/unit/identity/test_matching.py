@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from appliance.core.errors import CannotMatch
+from appliance.identity import match_model
 from appliance.identity.match_forms import birthday_form
 from appliance.identity.matching import Candidate, Suggestion, suggest
 from tests.support.people import People, people
@@ -72,7 +73,9 @@ def test_every_trait_that_both_have_is_put_into_words(known: People, found: list
 def test_the_same_people_in_any_order_give_the_same_suggestions(known: People, found: list[Suggestion]) -> None:
     candidates = list(known.candidates)
     random.Random(2).shuffle(candidates)
-    assert suggest(iter(candidates)) == found
+    again = suggest(iter(candidates))
+    assert pairs(again) == pairs(found)
+    assert [one for one, other in zip(again, found, strict=True) if one != other] == []
 
 
 def test_where_nobody_is_twice_nobody_is_suggested() -> None:
@@ -138,6 +141,39 @@ def test_mistakes_that_people_make(known: People) -> None:
 def test_of_two_candidates_with_one_id_the_first_counts(known: People, found: list[Suggestion]) -> None:
     later = [Candidate(one.person, {"first_name": ["Somebody"], "last_name": ["Else"]}) for one in known.candidates]
     assert suggest([*known.candidates, *later]) == found
+
+
+def test_initials_in_one_house_are_not_one_person() -> None:
+    """Half of them wrote one letter: what a household shares must not turn it into a person."""
+    chance, households = random.Random(4), people(700, duplicates=0, seed=21).candidates
+    names = ("first_name", "last_name", "street", "postcode", "phone")
+    candidates = [
+        Candidate(one.person, {
+            name: [value[:1] if name == "first_name" and chance.random() < 0.5 else value for value in one.traits[name]]
+            for name in names
+        })
+        for one in households
+    ]  # fmt: skip
+    assert suggest(candidates) == []
+
+
+def test_without_anything_personal_nobody_is_suggested(known: People) -> None:
+    home = {"last_name": "Quartermain", "phone": "+44 7700 900123", "street": "1 Elm Grove", "postcode": "00999"}
+    suggestions = suggest([*known.candidates, person(1, **home), person(2, **home)], threshold=1e-9, limit=100_000)
+    assert ("extra1", "extra2") not in pairs(suggestions)
+
+
+def test_what_is_learned_is_how_people_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not how households do: there, first names and birthdays differ and the rest agrees."""
+    learned: list[match_model.Shares] = []
+    learn = match_model.learn
+    monkeypatch.setattr(match_model, "learn", lambda *given: learned.append(learn(*given)) or learned[0])
+    suggest(people(1350, duplicates=150, seed=33).candidates)
+    m = {name: [share for share, _ in levels] for name, levels in learned[0].items()}
+    assert 0.6 < m["first name"][0] < 0.85 and m["first name"][-1] < 0.05
+    assert m["birthday"][0] > 0.9 and m["birthday"][-1] < 0.02
+    assert m["phone"][0] > 0.75
+    assert 0.2 < m["e-mail"][1] < 0.5
 
 
 def test_strange_texts_harm_nothing(known: People) -> None:
