@@ -11,8 +11,8 @@ from appliance.core.enrich import enrich
 from appliance.core.event import MESSAGE_ID_SET, Event, Record
 from appliance.deliver.plugins import shipped_folder
 from tests.support.appliance import WRITE_KEY, Appliance
-from tests.support.waiting import until_enough
 from tests.support.receiver import bound
+from tests.support.waiting import until_enough
 
 RELAY = shipped_folder() / "relay.py"
 DAY_MS = 86_400_000
@@ -81,6 +81,7 @@ async def test_the_central_box_sees_the_same_events_at_the_same_times(
         for _ in range(2):  # the second time as after a crash: the receiver deduplicates
             results = (await instance.call(EVENTS)).results
             assert [(result.kind, result.sample) for result in results] == [("succeeded", "")] * len(EVENTS)
+
     def arrived() -> list[str]:
         return [line for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
 
