@@ -80,6 +80,8 @@ class App:
             else None
         )
         """The person graph; None where it is not enabled."""
+        if self.identifier:
+            self._metrics.watch(self.identifier.readings)
         resolver, grown = self.identifier or IdResolver(), (self.identifier or self._log).subscribe
         self._pipeline = Pipeline(resolver, self.config.wal.cache_bytes_max, grown)
         self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")

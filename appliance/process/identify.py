@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -18,6 +18,7 @@ import msgspec
 from appliance.core import logs
 from appliance.core.config import IdentityConfig
 from appliance.core.event import Record
+from appliance.core.metrics import Reading
 from appliance.core.plan import Change, Join, Split
 from appliance.identity import stitch
 from appliance.identity.acts import Act, Outcome, record_of
@@ -138,6 +139,13 @@ class Identifier:
     def lag(self) -> int:
         """Sequences of the log that the graph has not come to."""
         return max(0, self._log.last_sequence - self._reach)
+
+    def readings(self) -> Iterator[Reading]:
+        """Figures for Prometheus."""
+        yield Reading("identity_lag_events", "Events of the log that the person graph has not come to.", self.lag)
+        yield Reading(
+            "identity_stalled_state", "1 while the person graph cannot go on, else 0.", float(bool(self.trouble))
+        )
 
     @property
     def is_graph(self) -> bool:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import collector, delivery, endurance, figures, operations, storage
+from tests.bench import collector, delivery, endurance, figures, identity, operations, storage
 from tests.bench.figures import Figure
 from tests.bench.stand import Bench
 from tests.bench.tools import MissingTool
@@ -29,18 +29,29 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
     "overview": operations.overview,
     "tail": operations.tail,
     "console": operations.console,
+    "identity-ids": identity.ids,
+    "identity-shapes": identity.shapes,
+    "identity-rate": identity.rate,
 }
+GROUPS = {"identity": [name for name in BENCHES if name.startswith("identity-")]}
+"""Names that stand for several."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "--only", action="append", choices=BENCHES, metavar="NAME", help=f"one of {', '.join(BENCHES)}; repeatable"
+        "--only",
+        action="append",
+        choices=[*BENCHES, *GROUPS],
+        metavar="NAME",
+        help=f"one of {', '.join(BENCHES)}, or {', '.join(GROUPS)} for all that begin so; repeatable",
     )
     parser.add_argument("--quick", action="store_true", help="short loads: for trying the bench, not for figures")
     parser.add_argument(
-        "--seconds", type=float, help="duration of the long benches, chain and dead (default 600; 20 with --quick)"
+        "--seconds",
+        type=float,
+        help="duration of the long benches, chain and dead (default 600; 20 with --quick) and identity-rate (at most 300)",
     )
     parser.add_argument(
         "--out", type=Path, help="where the list goes (default build/bench.json; with --quick build/bench-quick.json)"
@@ -51,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=out.parent)).resolve()
     bench = Bench(folder, options.quick, options.seconds or (20.0 if options.quick else 600.0))
     try:
-        done, failed = run(options.only or list(BENCHES), bench, out)
+        names = [name for wanted in options.only or BENCHES for name in GROUPS.get(wanted, [wanted])]
+        done, failed = run(names, bench, out)
     except MissingTool as missing:
         print(missing, file=sys.stderr)
         return 2

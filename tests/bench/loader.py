@@ -4,7 +4,8 @@
 
 The rate is an open loop: a request has its time, and its latency counts from that time even when it had to wait for a
 connection. Record file: one line `messageId due_s acknowledged_s status` per event, on the machine's monotonic clock.
-Prints one JSON object: {"requests", "events", "event_bytes", "failed", "seconds", "p50_ms", "p99_ms", "max_ms"}.
+Prints one JSON object: {"requests", "events", "event_bytes", "failed", "seconds", "cpu_s", "p50_ms", "p99_ms", "max_ms"};
+`cpu_s` is the client's own.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from tests.bench.corpus import SEED, Corpus
+from tests.bench.crowd import Crowd
 from tests.bench.tools import AUTHORIZATION
 
 
@@ -69,7 +71,10 @@ class Loader:
 
     def __init__(self, options: argparse.Namespace, record: TextIO | None) -> None:
         self.options, self.record = options, record
-        self.corpus = Corpus(options.people, options.seed).events()
+        known = options.crowd
+        self.corpus = (
+            Corpus(options.people, options.seed) if known is None else Crowd(known, draw=options.seed)
+        ).events()
         self.idle: deque[Connection] = deque()
         self.waiting: deque[Request] = deque()
         self.latencies_ms: list[float] = []
@@ -153,6 +158,7 @@ class Loader:
             "event_bytes": self.event_bytes,
             "failed": self.failed,
             "seconds": seconds,
+            "cpu_s": time.process_time(),
             "p50_ms": ordered[len(ordered) // 2],
             "p99_ms": ordered[int(len(ordered) * 0.99)],
             "max_ms": ordered[-1],
@@ -167,6 +173,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--people", type=int, default=1_000)
+    parser.add_argument("--crowd", type=int, help="people with log-ins (see crowd.py), so many of them known before")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--record")
     options = parser.parse_args()
