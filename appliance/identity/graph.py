@@ -61,6 +61,11 @@ class Graph:
         return self.store.names
 
     @property
+    def rules(self) -> Rules:
+        """Those in force at the cursor."""
+        return self._rules
+
+    @property
     def rules_json(self) -> bytes:
         """The rules in force at the cursor."""
         return self._rules.json
@@ -195,7 +200,7 @@ class Graph:
         try:
             Rules.from_json(json)
         except msgspec.DecodeError as error:
-            _LOG.error("rules_not_understood", error=str(error), kept="the rules of before")
+            _LOG.error("rules_refused", error=str(error), kept="the rules of before")
             return
         self.store.write("INSERT INTO rules (place, json) VALUES (?, ?)", place, json.decode())
         changes = self._stitcher.changes
