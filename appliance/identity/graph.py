@@ -10,11 +10,13 @@ import msgspec
 from appliance.core import logs
 from appliance.core.event import Record
 from appliance.identity.acts import Act, Acting, act_of, outcome_json
+from appliance.identity.known import hub_of
 from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
 from appliance.identity.stitch import Change, Seen, Stitcher
 from appliance.identity.store import Store
+from appliance.identity.traits_kept import KeptTraits
 
 _LOG = logs.logger("identity")
 
@@ -144,6 +146,7 @@ class Graph:
         self._rules = Rules.from_json(json.encode())
         self._stitcher = Stitcher(self.store, self._rules, version)
         self._splitter, self._acting = Splitter(self._stitcher), Acting(self._stitcher)
+        self._traits = KeptTraits(self.store)
 
     def _apply(self, records: Sequence[Record]) -> list[int]:
         people: list[int] = []
@@ -173,7 +176,11 @@ class Graph:
                 self._share(seen.place)
                 person = stitcher.stitch(seen)
             people.append(person)
+            if seen.record.type == "identify" and self._rules.keep_traits:
+                known = [each for one in seen.ids if (each := stitcher.known(one))]
+                self._traits.take(hub_of(known).number if known else 0, seen.record)
         stitcher.flush()
+        self._traits.flush()
         return people
 
     def _share(self, place: int) -> None:
