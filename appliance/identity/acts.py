@@ -132,8 +132,9 @@ class Acting:
             raise ValueError("that is the same id twice")
         found = []
         for one in pair:
-            known = self._stitcher.known(one)
-            if known is None or not known.origin:
+            # Asking the stitcher for an id that nobody has would reserve a number for it.
+            known = self._stitcher.known(one) if self._stitcher.store.find([one]) else None
+            if known is None:
                 raise ValueError(f"nobody has the {one.type} {one.value}")
             found.append(known)
         return found

@@ -10,11 +10,13 @@ import msgspec
 from appliance.core import logs
 from appliance.core.event import Record
 from appliance.identity.acts import Act, Acting, act_of, outcome_json
+from appliance.identity.known import hub_of
 from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
 from appliance.identity.stitch import Change, Seen, Stitcher
 from appliance.identity.store import Store
+from appliance.identity.traits_kept import KeptTraits
 
 _LOG = logs.logger("identity")
 
@@ -59,6 +61,11 @@ class Graph:
     def names(self) -> Names:
         """What people are called; any thread."""
         return self.store.names
+
+    @property
+    def rules(self) -> Rules:
+        """Those in force at the cursor."""
+        return self._rules
 
     @property
     def rules_json(self) -> bytes:
@@ -139,6 +146,7 @@ class Graph:
         self._rules = Rules.from_json(json.encode())
         self._stitcher = Stitcher(self.store, self._rules, version)
         self._splitter, self._acting = Splitter(self._stitcher), Acting(self._stitcher)
+        self._traits = KeptTraits(self.store)
 
     def _apply(self, records: Sequence[Record]) -> list[int]:
         people: list[int] = []
@@ -168,7 +176,11 @@ class Graph:
                 self._share(seen.place)
                 person = stitcher.stitch(seen)
             people.append(person)
+            if seen.record.type == "identify" and self._rules.keep_traits:
+                known = [each for one in seen.ids if (each := stitcher.known(one))]
+                self._traits.take(hub_of(known).number if known else 0, seen.record)
         stitcher.flush()
+        self._traits.flush()
         return people
 
     def _share(self, place: int) -> None:
@@ -195,7 +207,7 @@ class Graph:
         try:
             Rules.from_json(json)
         except msgspec.DecodeError as error:
-            _LOG.error("rules_not_understood", error=str(error), kept="the rules of before")
+            _LOG.error("rules_refused", error=str(error), kept="the rules of before")
             return
         self.store.write("INSERT INTO rules (place, json) VALUES (?, ?)", place, json.decode())
         changes = self._stitcher.changes

@@ -115,6 +115,7 @@ class Rules:
     Attributes:
         shared_after: an id that is not unique itself and was seen with more different unique ids is shared.
         ids_max: no person has more ids altogether; None: no limit.
+        keep_traits: what identified people say of themselves is kept, for those who look for people who may be one.
         json: the rules as canonical JSON, defaults written out: equal rules are equal bytes, and what is in force at a
             place of the log does not change when a later version has other defaults.
     """
@@ -122,6 +123,7 @@ class Rules:
     def __init__(self, config: IdentityConfig) -> None:
         config = filled(config)
         self.shared_after, self.ids_max = config.shared_after, config.ids_max or None
+        self.keep_traits = config.keep_traits
         self.json = msgspec.json.encode(config, order="deterministic")
         self._types = {name: TypeRules(name, table, config.phone_country) for name, table in config.ids.items()}
         self._external = TypeRules("", EXTERNAL, config.phone_country)

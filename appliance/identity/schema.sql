@@ -93,6 +93,25 @@ CREATE TABLE forbidden (
     PRIMARY KEY (a, b)
 ) STRICT, WITHOUT ROWID;
 
+-- What identified people said of themselves, by the id that they were attributed to: JSON, trait -> newest value.
+CREATE TABLE traits (
+    id INTEGER PRIMARY KEY,                 -- ids.id
+    traits TEXT NOT NULL
+) STRICT;
+
+-- Two people who may be one, by an id of each: for somebody to decide, nothing follows from it.
+CREATE TABLE suggestions (
+    suggestion INTEGER PRIMARY KEY,
+    a INTEGER NOT NULL,                     -- ids.id
+    b INTEGER NOT NULL,                     -- above a
+    probability REAL NOT NULL,
+    weight REAL NOT NULL,                   -- bits of evidence
+    why TEXT NOT NULL,                      -- JSON, a list of words
+    made_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,                    -- open, accepted, rejected
+    UNIQUE (a, b)
+) STRICT;
+
 -- What operators did, and what came of it.
 CREATE TABLE acts (
     place INTEGER PRIMARY KEY,

@@ -69,7 +69,7 @@ class Stitcher:
         self.changes: list[Change] = []
         """What changed for lanes since the caller took them."""
         self.to_share: list[Known] = []
-        """Ids that became shared by the event just stitched; the caller splits them off."""
+        """Ids that became shared by the event just stitched."""
         self._settled: dict[tuple[Id, ...], list[Known]] = {}
         """Ids that came together, with nothing left to decide but the day."""
         self._ids: dict[Id, Known] = {}
@@ -140,15 +140,19 @@ class Stitcher:
     # One event -----------------------------------------------------------------------------------------------
 
     def stitch(self, seen: Seen) -> int:
-        """The person of this event, once all is decided that follows from it; `to_share` and `changes` may grow."""
+        """The person of this event, once all is decided that follows from it.
+
+        Where `to_share` has grown that is not yet so: the caller splits these off, and stitches the event again.
+        """
         ids = None if seen.explicit else self._settled.get(seen.ids)
         if ids is None:
             ids = self._link_all(seen)
+            if self.to_share:
+                return 0
         day = seen.record.received_ms // DAY_MS
         for known in ids:
             if known.last_day != day:
                 known.last_day = day
-                known.first_ms = known.first_ms or seen.record.received_ms
                 self.touch(known)
         return self.root(hub_of(ids).origin) if ids else number_of(seen.place, 0)
 
@@ -163,6 +167,8 @@ class Stitcher:
         for known in ids:
             if not known.origin:
                 self._mint(known)
+            if not known.first_ms:
+                known.first_ms = seen.record.received_ms
         self._settled[seen.ids] = ids
         return ids
 
@@ -205,19 +211,22 @@ class Stitcher:
         return ORDINALS_MAX - self._ordinal
 
     def _undecided(self, hub: Known, other: Known, seen: Seen) -> bool:
-        pair = (hub.number, other.number)
-        state = self._pairs.get(pair)
-        if state is None and hub.first_ms and other.first_ms:
-            self._load_edges({pair})
-            state = self._pairs.get(pair)
+        state = self._state(hub, other)
         if state is None or state % EXPLICIT == ANEW:
             return True
         # An alias or a merge may ask anew for what was left out when it was only seen.
         return seen.explicit and 0 < state < EXPLICIT and state not in (UNDONE, FORBIDDEN)
 
+    def _state(self, a: Known, b: Known) -> int | None:
+        """What was decided of this pair, EXPLICIT added where it was explicit; None: nothing."""
+        pair = (a.number, b.number)
+        if pair not in self._pairs and a.first_ms and b.first_ms:
+            self._load_edges({pair})
+        return self._pairs.get(pair)
+
     def _decide(self, hub: Known, other: Known, seen: Seen) -> None:
         explicit = seen.explicit
-        new = (hub.number, other.number) not in self._pairs
+        new = (hub.number, other.number) not in self._pairs and self._state(other, hub) is None
         state = self._refusal(hub, other, seen)
         if state == HOLDS:
             if not hub.origin and not other.origin:
@@ -243,7 +252,7 @@ class Stitcher:
         if one and two:
             if one == two:
                 return HOLDS
-            if self._parted(hub, other) and not self._is_act(seen):
+            if (self._state(other, hub) or HOLDS) % EXPLICIT == UNDONE and not self._is_act(seen):
                 return UNDONE
         day = seen.record.received_ms // DAY_MS
         for known in (hub, other):
@@ -254,13 +263,6 @@ class Stitcher:
         if state == HOLDS and one and two and self.forbidden.between(one, two, self.root):
             return FORBIDDEN
         return state
-
-    def _parted(self, hub: Known, other: Known) -> bool:
-        """Whether an operator parted the two the other way round: as `other` with `hub`."""
-        pair = (other.number, hub.number)
-        if pair not in self._pairs:
-            self._load_edges({pair})
-        return self._pairs.get(pair, HOLDS) % EXPLICIT == UNDONE
 
     @staticmethod
     def _is_act(seen: Seen) -> bool:
@@ -385,11 +387,11 @@ def refusal(one: dict[str, int], two: dict[str, int], rules: Rules, *, explicit:
     """HOLDS, or why two people with so many ids of each type may not be one; the gravest reason first. Pure."""
     over = False
     for type, count in two.items():
-        beside = one.get(type)
-        if beside and not explicit and rules.unique(type):
-            return UNIQUE
-        most = rules.most(type)
-        over = over or (most is not None and count + (beside or 0) > most)
+        if beside := one.get(type):
+            if not explicit and rules.unique(type):
+                return UNIQUE
+            most = rules.most(type)
+            over = over or (most is not None and count + beside > most)
     if over:
         return MOST
     if rules.ids_max is not None and sum(one.values()) + sum(two.values()) > rules.ids_max:

@@ -82,7 +82,8 @@ class Identifier:
         self._kept_events = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._stopping = self._forgetting = False
+        self._stopping = threading.Event()
+        self._forgetting = False
         self._thread = threading.Thread(target=self._run, name="identity", daemon=True)
         self._subscribers: tuple[Callable[[], None], ...] = ()
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -118,7 +119,7 @@ class Identifier:
     def stop(self) -> None:
         """Finish what is under way; blocking. The past can be asked until `close`."""
         self._unsubscribe()
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -221,7 +222,7 @@ class Identifier:
     # The thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             started_s = time.monotonic()
             try:
@@ -236,7 +237,7 @@ class Identifier:
             if not busy:
                 self._wake.wait(CHECKPOINT_S if self._graph.safe < self._graph.cursor else None)
             elif (early_s := started_s + TURN_S - time.monotonic()) > 0:
-                time.sleep(early_s)
+                self._stopping.wait(early_s)
 
     def _turn(self) -> bool:
         graph = self._graph

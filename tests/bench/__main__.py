@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import collector, delivery, endurance, figures, identity, operations, storage
+from tests.bench import collector, delivery, endurance, figures, identity, matching, operations, storage
 from tests.bench.figures import Figure
 from tests.bench.stand import Bench
 from tests.bench.tools import MissingTool
@@ -32,6 +32,7 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
     "identity-ids": identity.ids,
     "identity-shapes": identity.shapes,
     "identity-rate": identity.rate,
+    "matching": matching.matching,
 }
 GROUPS = {"identity": [name for name in BENCHES if name.startswith("identity-")]}
 """Names that stand for several."""

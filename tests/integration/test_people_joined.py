@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -161,12 +162,37 @@ async def test_deliveries_wait_for_the_graph_and_are_woken_by_it(tmp_path: Path)
     assert destination.notes() == [(sequence, True) for sequence in range(1, 7)]
 
 
+async def test_what_the_graph_resolves_while_deliveries_start_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is woken for what was there before they asked to be."""
+    graph = Graph(People(["a"] * 6, {}), reach=0)
+    destination = Destination(tmp_path)
+    async with running(tmp_path, destination.config, graph) as room:
+        await collect(room, 6, 2)
+    asks = Room.grown
+
+    def grown(room: Room, wake: Callable[[], None]) -> Callable[[], None]:
+        time.sleep(0.3)  # Workers that run already have looked by then.
+        graph.reach = 6
+        return asks(room, wake)
+
+    monkeypatch.setattr(Room, "grown", grown)
+    async with running(tmp_path, destination.config, graph):
+        await destination.until(lambda notes: len(taken(notes)) == 6)
+
+
 @pytest.mark.parametrize("killed", [False, True], ids=["requeued", "killed while requeuing"])
 async def test_a_requeued_event_of_one_who_was_joined_since_does_not_go_beside_the_winner(
     tmp_path: Path, killed: bool
 ) -> None:
-    """Neither had anything unsettled when they were joined, so nothing but the graph knows of it."""
-    people = People(["loser", "winner", "winner", "winner"], {2: [Join(2, "loser", "winner")]})
+    """Neither had anything unsettled when they were joined, so nothing but the graph knows of it.
+
+    It knows already who the winner becomes later as well, of which the destination has not heard yet.
+    """
+    people = People(
+        ["loser", "winner", "winner", "later"], {2: [Join(2, "loser", "winner")], 4: [Join(4, "winner", "later")]}
+    )
     destination = Destination(tmp_path, attempts_max=1)
     destination.fail({1: ALWAYS})
     async with running(tmp_path, destination.config, Graph(people)) as room:

@@ -12,6 +12,7 @@ from appliance.core.event import MESSAGE_ID_SET, Event, Record
 from appliance.deliver.plugins import shipped_folder
 from tests.support.appliance import WRITE_KEY, Appliance
 from tests.support.receiver import bound
+from tests.support.waiting import until_enough
 
 RELAY = shipped_folder() / "relay.py"
 DAY_MS = 86_400_000
@@ -80,13 +81,19 @@ async def test_the_central_box_sees_the_same_events_at_the_same_times(
         for _ in range(2):  # the second time as after a crash: the receiver deduplicates
             results = (await instance.call(EVENTS)).results
             assert [(result.kind, result.sample) for result in results] == [("succeeded", "")] * len(EVENTS)
+
+    def arrived() -> list[str]:
+        return [line for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+    until_enough(arrived, lambda lines: len(lines) >= len(EVENTS))
     central.stop()
-    lines = [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in arrived()]
     assert [line["messageId"] for line in lines] == [event.message_id for event in EVENTS]
-    for arrived, event in zip(lines, EVENTS, strict=True):
+    for line, event in zip(lines, EVENTS, strict=True):
         sent = event.as_dict()
         set_by_the_receiver = {"receivedAt", "request_ip", "rudderId"}
-        assert {key: value for key, value in arrived.items() if key not in set_by_the_receiver} == {
+        assert line["context"].pop("sternpost") == {"personId": line["rudderId"]}
+        assert {key: value for key, value in line.items() if key not in set_by_the_receiver} == {
             key: value for key, value in sent.items() if key not in set_by_the_receiver
         }
 

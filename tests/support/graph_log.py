@@ -51,6 +51,7 @@ class Journey:
         user: str = "",
         anonymous: str = "",
         email: str = "",
+        email_too: str = "",
         phone: str = "",
         device: str = "",
         external: Iterable[tuple[str, str]] = (),
@@ -58,9 +59,13 @@ class Journey:
         type: str = "track",
     ) -> int:
         """An event with these ids, in the places where SDKs put them."""
-        context: dict[str, Any] = {"traits": {"email": email, "phone": phone}, "device": {"id": device}}
+        traits = {"email": email} if email_too else {}
+        others = {"email": email_too or email, "phone": phone}
+        context: dict[str, Any] = {"traits": others, "device": {"id": device}}
         context["externalId"] = [{"type": kind, "id": value} for kind, value in external]
-        return self._put(event(len(self.records) + 1, type, user=user, anonymous=anonymous, day=day, context=context))
+        return self._put(
+            event(len(self.records) + 1, type, user=user, anonymous=anonymous, day=day, traits=traits, context=context)
+        )
 
     def alias(self, user: str, previous: str, *, anonymous: str = "", day: int = 0) -> int:
         """The client says that `previous` is this user."""
@@ -72,10 +77,10 @@ class Journey:
         properties = [{"type": kind, "value": value} for kind, value in ids]
         return self._put(event(len(self.records) + 1, "merge", day=day, mergeProperties=properties))
 
-    def act(self, act: Act) -> int:
+    def act(self, act: Act, day: int = 0) -> int:
         """An operator does something."""
         place = len(self.records) + 1
-        record = record_of(act, f"act{place}", START_MS)
+        record = record_of(act, f"act{place}", START_MS + day * DAY_MS)
         record.sequence = place
         return self._put(record)
 
@@ -99,10 +104,12 @@ class Reading(NamedTuple):
 class World:
     """A graph in a folder, and its past."""
 
-    def __init__(self, path: Path, config: Mapping[str, Any] | None = None, *, last_sequence: int = 1 << 40) -> None:
+    def __init__(
+        self, path: Path, config: Mapping[str, Any] | None = None, *, log_id: str = LOG_ID, last_sequence: int = 1 << 40
+    ) -> None:
         self.path = path
-        self.graph = Graph(path, rules(config), LOG_ID, last_sequence)
-        self.past = Past(path, LOG_ID)
+        self.graph = Graph(path, rules(config), log_id, last_sequence)
+        self.past = Past(path, log_id)
 
     def __enter__(self) -> "World":
         return self

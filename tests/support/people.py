@@ -115,6 +115,8 @@ class Graph:
         asked: ranges whose changes somebody wanted without their events.
     """
 
+    is_graph = True
+
     def __init__(self, people: People, reach: int = SEQUENCE_MAX) -> None:
         self.people, self.reach = people, reach
         self.asked: list[tuple[int, int]] = []

@@ -125,16 +125,17 @@ def assert_unchanged(event: Sent, delivered: str) -> None:
     assert set(after) - set(before) <= ADDED, set(after) - set(before)
     for key in kept:
         assert bytes(after[key]) == bytes(before[key]), f"{key} changed"
-    _assert_context(bytes(before.get("context", b"{}")), bytes(after["context"]))
     decoded = json.loads(delivered)
+    _assert_context(bytes(before.get("context", b"{}")), bytes(after["context"]), decoded["rudderId"])
     _assert_times(event, json.loads(event.raw), decoded)
     if event.route_type:
         assert decoded["type"] == event.route_type
     assert decoded["request_ip"] == "127.0.0.1"
 
 
-def _assert_context(before: bytes, after: bytes) -> None:
+def _assert_context(before: bytes, after: bytes, person_id: str) -> None:
     pairs_before, pairs_after = _pairs(before), _pairs(after)
+    assert pairs_after.pop() == ("sternpost", [("personId", person_id)])
     if "ip" not in json.loads(before):
         assert ("ip", "127.0.0.1") in pairs_after
         pairs_after.remove(("ip", "127.0.0.1"))

@@ -12,10 +12,11 @@ from appliance.deliver import feed as reading
 from appliance.deliver.breaker import Breaker
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
+from appliance.deliver.lane import Job
 from appliance.deliver.order import Order, Rules
 from appliance.process.pipeline import Pipeline
 from appliance.wal import keys
-from appliance.wal.log import Appended, Log
+from appliance.wal.log import Appended, Block, Log
 from appliance.wal.store import Store
 from tests.support.people import Graph, People
 from tests.support.waiting import until
@@ -31,9 +32,9 @@ JOINED: tuple[list[str], dict[int, list[Change]]] = (
 class Reader:
     """A feed with its order machine, as a worker has them, on a log whose blocks hold one event each."""
 
-    def __init__(self, log: Log, people: People, reach: int | None = None) -> None:
+    def __init__(self, log: Log, people: People, reach: int | None = None, low: int = 0) -> None:
         self.graph = Graph(people, keys.SEQUENCE_MAX if reach is None else reach)
-        self.cursor = Cursor()
+        self.cursor = Cursor(low)
         self.order = Order(Rules(9, 9, 9, 10**9, lambda attempts: 0), Breaker(20, 60_000, 10, 100))
         pipeline = Pipeline(self.graph, 1 << 20, log.subscribe)
         self.feed = Feed(log, pipeline, self.cursor, self.order, lambda record: True, 100, lambda: 1 << 20)
@@ -149,6 +150,22 @@ async def test_a_rotten_block_that_ends_above_reach_waits_as_well(tmp_path: Path
         assert read.fill() == []
         assert (read.cursor.read, read.graph.asked) == (4, [(2, 4)])
         assert read.order.queues.member_of == {"l": "w"}
+
+
+async def test_a_start_behind_the_last_event_of_a_block_that_ends_in_a_gap_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block's last events were deleted; the cursor stands at the last one left, and still the block is not over."""
+    people = People(["a"] * 5, {5: [Join(5, "b", "a")]})
+    async with opened(tmp_path / "wal", config(retention=3_600.0)) as log:
+        await log.append([record(f"m{n}") for n in range(1, 6)])
+        (block,) = log.read(0)
+        monkeypatch.setattr(log, "read", lambda after, bytes_max: [Block(1, 5, block.records[:3])] if after < 5 else [])
+        read = Reader(log, people, low=3)
+        read.order.queues.offer(Job("b", 2, 0, None, 10))
+        assert read.fill() == [2]
+        assert read.cursor.read == 5
+        assert read.order.queues.member_of == {"b": "a"}
 
 
 async def test_an_event_that_comes_while_a_trimmed_end_is_passed_is_not_passed_with_it(
