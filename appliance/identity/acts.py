@@ -9,6 +9,7 @@ from appliance.core.errors import SternpostError
 from appliance.core.event import Record
 from appliance.identity.known import Known
 from appliance.identity.person import merge_number, merge_text
+from appliance.identity.review import Review, Suggesting
 from appliance.identity.rules import Id
 from appliance.identity.split import Splitter
 from appliance.identity.stitch import ANEW, FORBIDDEN, HOLDS, REASONS, UNDONE, Seen, Stitcher
@@ -26,6 +27,10 @@ class Act(msgspec.Struct, omit_defaults=True):
     allow: tuple[Id, Id] | None = None
     link: tuple[Id, Id] | None = None
     """They are one person: an accepted suggestion."""
+    suggest: Suggesting | None = None
+    """What a search for people who may be one has found."""
+    reject: tuple[Id, Id] | None = None
+    """They are not one person: a rejected suggestion."""
     rules: msgspec.Raw = msgspec.Raw()
     """The identity configuration from here on."""
 
@@ -38,6 +43,8 @@ class Outcome(msgspec.Struct, omit_defaults=True):
     changed: bool = True
     people: list[str] = []
     """The people that the ids of the act belong to now."""
+    count: int = 0
+    """Of what was suggested, how much is there to decide."""
 
 
 _ACT = msgspec.json.Decoder(Act)
@@ -63,7 +70,7 @@ class Acting:
     """Carries acts out, all but `rules`, which is the graph's own."""
 
     def __init__(self, stitcher: Stitcher) -> None:
-        self._stitcher, self._splitter = stitcher, Splitter(stitcher)
+        self._stitcher, self._splitter, self._review = stitcher, Splitter(stitcher), Review(stitcher)
 
     def act(self, act: Act, record: Record, place: int) -> Outcome:
         """Do it at this place; what is not possible is said in the outcome."""
@@ -77,6 +84,12 @@ class Acting:
                 return self._allow(act.allow)
             if act.link:
                 return self._link(act.link, record, place)
+            if act.suggest:
+                count, words = self._review.suggest(act.suggest, record.received_ms)
+                return Outcome(words, True, count=count)
+            if act.reject:
+                self._review.reject(self._numbers(act.reject))
+                return Outcome("they are not suggested again", True, self._people(act.reject))
         except (SternpostError, ValueError) as error:
             return Outcome(f"nothing was changed: {error}", False)
         return Outcome("nothing was asked for", False)
@@ -125,7 +138,12 @@ class Acting:
         state = stitcher.link(one, two, Seen(place, record, pair, True))
         if state != HOLDS:
             raise ValueError(f"they cannot be one person: {REASONS[state]}")
+        self._review.accepted((one.number, two.number))
         return Outcome("they are one person from here on", True, self._people(pair))
+
+    def _numbers(self, pair: tuple[Id, Id]) -> tuple[int, int]:
+        one, two = self._both(pair)
+        return one.number, two.number
 
     def _both(self, pair: tuple[Id, Id]) -> list[Known]:
         if pair[0] == pair[1]:
@@ -143,6 +161,11 @@ class Acting:
         stitcher = self._stitcher
         numbers = {stitcher.root(known.origin): None for one in ids if (known := stitcher.known(one)) is not None}
         return [stitcher.store.names.text(number) for number in numbers]
+
+
+def kept_json(act: Act, record: Record) -> str:
+    """The act as the graph keeps it beside its outcome."""
+    return record.raw.decode() if act.suggest is None else '{"suggest":{}}'
 
 
 def outcome_json(outcome: Outcome) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from appliance.core import logs
 from appliance.core.event import Record
-from appliance.identity.acts import Act, Acting, act_of, outcome_json
+from appliance.identity.acts import Act, Acting, act_of, kept_json, outcome_json
 from appliance.identity.known import hub_of
 from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
@@ -199,7 +199,8 @@ class Graph:
             return
         outcome = self._acting.act(act, record, place)
         self._stitcher.flush()
-        store.write("INSERT OR REPLACE INTO acts VALUES (?, ?, ?)", place, record.raw.decode(), outcome_json(outcome))
+        kept = kept_json(act, record), outcome_json(outcome)
+        store.write("INSERT OR REPLACE INTO acts VALUES (?, ?, ?)", place, *kept)
 
     def _change_rules(self, json: bytes, place: int) -> None:
         if json == self._rules.json:

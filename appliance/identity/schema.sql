@@ -99,22 +99,25 @@ CREATE TABLE traits (
     traits TEXT NOT NULL
 ) STRICT;
 
--- Two people who may be one, by an id of each: for somebody to decide, nothing follows from it.
+-- Two people who may be one, by an id of each: for somebody to decide, nothing follows from it. A number is never given
+-- again, so that nobody accepts another pair than the one that was shown.
 CREATE TABLE suggestions (
-    suggestion INTEGER PRIMARY KEY,
+    suggestion INTEGER PRIMARY KEY AUTOINCREMENT,
     a INTEGER NOT NULL,                     -- ids.id
     b INTEGER NOT NULL,                     -- above a
     probability REAL NOT NULL,
     weight REAL NOT NULL,                   -- bits of evidence
     why TEXT NOT NULL,                      -- JSON, a list of words
     made_ms INTEGER NOT NULL,
-    state TEXT NOT NULL,                    -- open, accepted, rejected
+    state TEXT NOT NULL,                    -- open, accepted, rejected; replaced: the last run did not find it again
     UNIQUE (a, b)
 ) STRICT;
+CREATE INDEX suggestions_of_b ON suggestions (b);
+CREATE INDEX suggestions_in_order ON suggestions (state, weight DESC, suggestion);
 
 -- What operators did, and what came of it.
 CREATE TABLE acts (
     place INTEGER PRIMARY KEY,
-    act TEXT NOT NULL,                      -- JSON, as it stands in the log
+    act TEXT NOT NULL,                      -- JSON, as it stands in the log, but for suggestions, which are in their table
     outcome TEXT NOT NULL                   -- JSON
 ) STRICT;

@@ -28,7 +28,7 @@ ROWS = 50
 """Rows of one multi-row INSERT."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ENCODE = msgspec.json.Encoder().encode
-Value = str | bytes | int | None
+Value = str | bytes | int | float | None
 
 
 class IdRow(NamedTuple):
