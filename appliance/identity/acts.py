@@ -7,10 +7,11 @@ import msgspec
 
 from appliance.core.errors import SternpostError
 from appliance.core.event import Record
+from appliance.identity.known import Known
 from appliance.identity.person import merge_number, merge_text
 from appliance.identity.rules import Id
 from appliance.identity.split import Splitter
-from appliance.identity.stitch import FORBIDDEN, HOLDS, REASONS, UNDONE, Known, Seen, Stitcher
+from appliance.identity.stitch import ANEW, FORBIDDEN, HOLDS, REASONS, UNDONE, Seen, Stitcher
 
 TYPE = "@identity"
 """The type of the record; its source is "", which no client's can be."""
@@ -25,7 +26,7 @@ class Act(msgspec.Struct, omit_defaults=True):
     allow: tuple[Id, Id] | None = None
     link: tuple[Id, Id] | None = None
     """They are one person: an accepted suggestion."""
-    rules: msgspec.Raw | None = None
+    rules: msgspec.Raw = msgspec.Raw()
     """The identity configuration from here on."""
 
 
@@ -81,50 +82,42 @@ class Acting:
         return Outcome("nothing was asked for", False)
 
     def _undo(self, name: str, place: int) -> Outcome:
-        store, merge = self._stitcher.store, merge_number(name)
-        row = next(iter(store.rows("SELECT winner, a, b, until FROM merges WHERE merge = ?", merge)), None)
-        if row is None or not row[1]:
+        stitcher, store, merge = self._stitcher, self._stitcher.store, merge_number(name)
+        row = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge)), None)
+        if row is None or not row[0]:
             raise ValueError(f"there is no merge {name}; `sternpost people merges` lists them")
-        winner, a, b, until = row
-        if until is not None:
-            raise ValueError(f"merge {merge_text(merge)} was undone already")
-        root = self._stitcher.root(winner)
-        self._stitcher.flush()
-        store.write("UPDATE edges SET state = ? WHERE a = ? AND b = ?", UNDONE, a, b)
-        self._splitter.undo(a, b, root, place)
+        a, b = row
         ids = [store.id_of(row) for row in store.ids([a, b])]
+        one, two = (stitcher.root(known.origin) for known in self._both((ids[0], ids[1])))
+        if one != two:
+            raise ValueError(f"merge {merge_text(merge)} holds no more: its ids are of two people already")
+        self._splitter.undo(a, b, one, place)
         return Outcome(f"merge {merge_text(merge)} is undone", True, self._people(ids))
 
     def _forbid(self, pair: tuple[Id, Id], place: int) -> Outcome:
-        stitcher = self._stitcher
+        stitcher, forbidden = self._stitcher, self._stitcher.forbidden
         one, two = self._both(pair)
-        if two.number in stitcher.forbidden.get(one.number, ()):
+        if forbidden.has(one.number, two.number):
             return Outcome("they were forbidden to be one person already", False, self._people(pair))
-        for a, b in ((one.number, two.number), (two.number, one.number)):
-            stitcher.forbidden.setdefault(a, set()).add(b)
-        stitcher.store.write("INSERT INTO forbidden VALUES (?, ?)", *sorted((one.number, two.number)))
         root = stitcher.root(one.origin)
         if root != stitcher.root(two.origin):
+            forbidden.add(one.number, two.number)
             return Outcome("they will never be one person", True, self._people(pair))
-        stitcher.flush()
-        for a, b in ((one.number, two.number), (two.number, one.number)):
-            stitcher.store.write(
-                "UPDATE edges SET state = ? WHERE a = ? AND b = ? AND state = ?", FORBIDDEN, a, b, HOLDS
-            )
-        self._splitter.forbid(root, place)
+        self._splitter.forbid(one.number, two.number, root, place)
+        forbidden.add(one.number, two.number)
         return Outcome("they are two people from here on, and will never be one", True, self._people(pair))
 
     def _allow(self, pair: tuple[Id, Id]) -> Outcome:
-        stitcher = self._stitcher
+        """What an operator kept apart between the two people is decided anew, by whichever of their ids."""
+        stitcher, store = self._stitcher, self._stitcher.store
         one, two = self._both(pair)
         stitcher.flush()
-        stitcher.store.write("DELETE FROM forbidden WHERE a = ? AND b = ?", *sorted((one.number, two.number)))
-        for a, b in ((one.number, two.number), (two.number, one.number)):
-            # As if they had not been seen together: the next event with both decides anew.
-            stitcher.store.write("DELETE FROM edges WHERE a = ? AND b = ? AND state <> ?", a, b, HOLDS)
-        stitcher.forbidden = stitcher.store.forbidden()
+        stitcher.forbidden.remove(one.number, two.number)
+        members = [row.id for row in store.members({stitcher.root(known.origin) for known in (one, two)})]
+        store.let_decide_anew(members, (UNDONE, FORBIDDEN), ANEW)
         stitcher.forget()
-        return Outcome("they may be one person again, once they are seen together", True, self._people(pair))
+        done = "they may be one person again, once they are seen together"
+        return Outcome(done, True, self._people(pair))
 
     def _link(self, pair: tuple[Id, Id], record: Record, place: int) -> Outcome:
         stitcher = self._stitcher
@@ -139,8 +132,9 @@ class Acting:
             raise ValueError("that is the same id twice")
         found = []
         for one in pair:
-            known = self._stitcher.known(one)
-            if known is None or not known.origin:
+            # Asking the stitcher for an id that nobody has would reserve a number for it.
+            known = self._stitcher.known(one) if self._stitcher.store.find([one]) else None
+            if known is None:
                 raise ValueError(f"nobody has the {one.type} {one.value}")
             found.append(known)
         return found

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import msgspec
 
 from appliance.core import logs
 from appliance.core.event import Record
@@ -58,6 +59,11 @@ class Graph:
     def names(self) -> Names:
         """What people are called; any thread."""
         return self.store.names
+
+    @property
+    def rules(self) -> Rules:
+        """Those in force at the cursor."""
+        return self._rules
 
     @property
     def rules_json(self) -> bytes:
@@ -129,8 +135,8 @@ class Graph:
             last=last_sequence,
             kept="the graph; the log is read from its beginning, people keep their ids",
         )
-        store.write("UPDATE logs SET log_id = ? WHERE log = ?", f"{log_id} until {cursor}", number)
-        store.log_ids[number] = f"{log_id} until {cursor}"
+        store.write("UPDATE logs SET log_id = ? WHERE log = ?", f"{log_id} until {cursor} ({number})", number)
+        store.log_ids[number] = f"{log_id} until {cursor} ({number})"
         return store.log_number(log_id)
 
     def _take_rules(self) -> None:
@@ -163,7 +169,7 @@ class Graph:
         stitcher.prefetch(events)
         for seen in events:
             person = stitcher.stitch(seen)
-            if stitcher.to_share:
+            while stitcher.to_share:  # Without them the event may have another hub, and show that more are shared.
                 self._share(seen.place)
                 person = stitcher.stitch(seen)
             people.append(person)
@@ -181,13 +187,22 @@ class Graph:
         if act is None:
             return
         store = self.store
-        if act.rules is not None:
-            if bytes(act.rules) != self._rules.json:
-                store.write("INSERT INTO rules (place, json) VALUES (?, ?)", place, bytes(act.rules).decode())
-                changes = self._stitcher.changes
-                self._take_rules()
-                self._stitcher.changes = changes
+        if act.rules:
+            self._change_rules(bytes(act.rules), place)
             return
         outcome = self._acting.act(act, record, place)
         self._stitcher.flush()
         store.write("INSERT OR REPLACE INTO acts VALUES (?, ?, ?)", place, record.raw.decode(), outcome_json(outcome))
+
+    def _change_rules(self, json: bytes, place: int) -> None:
+        if json == self._rules.json:
+            return
+        try:
+            Rules.from_json(json)
+        except msgspec.DecodeError as error:
+            _LOG.error("rules_refused", error=str(error), kept="the rules of before")
+            return
+        self.store.write("INSERT INTO rules (place, json) VALUES (?, ?)", place, json.decode())
+        changes = self._stitcher.changes
+        self._take_rules()
+        self._stitcher.changes = changes

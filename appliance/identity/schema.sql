@@ -50,11 +50,12 @@ CREATE TABLE former (
     PRIMARY KEY (id, until)
 ) STRICT, WITHOUT ROWID;
 
--- One row per pair of ids that were first seen together: append-only but for `state`.
+-- One row per pair of ids that were seen together, written when it is decided whether that joins them: with the first
+-- event, and with a later one that decides anew (an alias after a mere sighting, a pair that an operator allows again).
 CREATE TABLE edges (
     a INTEGER NOT NULL,                     -- ids.id: by which the event was attributed
     b INTEGER NOT NULL,                     -- ids.id
-    place INTEGER NOT NULL,                 -- of the first event
+    place INTEGER NOT NULL,                 -- of the event that decided
     received_ms INTEGER NOT NULL,
     age_ms INTEGER NOT NULL,                -- received time minus the event's own time
     source INTEGER NOT NULL,                -- words.word
@@ -73,7 +74,7 @@ CREATE TABLE merges (
     winner INTEGER NOT NULL,
     a INTEGER NOT NULL,                     -- the edge that did it; 0: a split left the loser without ids
     b INTEGER NOT NULL,
-    until INTEGER
+    until INTEGER                           -- place from which on it does not hold
 ) STRICT;
 CREATE INDEX merges_of_loser ON merges (loser);
 CREATE INDEX merges_of_winner ON merges (winner) WHERE until IS NULL;

@@ -5,14 +5,16 @@ other id is linked to it by one edge, decided once per pair. A new id joins the 
 the id is left out, and the edge says why. What is shared never bridges.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from appliance.core.enrich import event_ms
 from appliance.core.event import Record
-from appliance.identity.person import number_of, sequence_of
+from appliance.identity.forbidden import Forbidden
+from appliance.identity.known import Known, hub_of
+from appliance.identity.person import ORDINALS_MAX, number_of, sequence_of
 from appliance.identity.rules import Id, Rules
-from appliance.identity.store import EdgeRow, IdRow, MergeRow, Store, after, carried, packed
+from appliance.identity.store import EdgeRow, MergeRow, Store, after, carried, packed
 
 DAY_MS = 86_400_000
 EXPLICIT = 100
@@ -20,7 +22,7 @@ EXPLICIT = 100
 IDS_KEPT_MAX = 10_000
 """Ids, pairs and people in memory between batches; beyond it they are read anew."""
 
-HOLDS, UNDONE, UNIQUE, MOST, SIZE, SHARED, WINDOW, FORBIDDEN, WORDS = range(9)
+HOLDS, UNDONE, UNIQUE, MOST, SIZE, SHARED, WINDOW, FORBIDDEN, ANEW = range(9)
 REASONS = (
     "",
     "undone by an operator",
@@ -30,7 +32,7 @@ REASONS = (
     "one of them is shared",
     "not seen for longer than its window",
     "forbidden by an operator",
-    "more types of ids than are told apart",
+    "an operator allowed it; it is decided anew once they are seen together",
 )
 """Why an edge does not hold, by its state."""
 
@@ -55,24 +57,6 @@ class Change(NamedTuple):
     split: bool
 
 
-class Known:
-    """One id in memory; `origin` is 0 until it has a person."""
-
-    __slots__ = ("dirty", "first_ms", "id", "last_day", "number", "origin", "shared", "users", "value", "word")
-
-    def __init__(self, id: Id, number: int, word: int, value: str) -> None:
-        self.id, self.number, self.word, self.value = id, number, word, value
-        self.origin = self.first_ms = self.last_day = self.users = 0
-        self.shared: int | None = None
-        self.dirty = False
-
-    def row(self) -> IdRow:
-        """As the store keeps it."""
-        return IdRow(
-            self.number, self.word, self.value, self.origin, self.first_ms, self.last_day, self.users, self.shared
-        )
-
-
 class Stitcher:
     """Works for one batch at a time: `prefetch`, then `stitch` event by event, then `flush`.
 
@@ -81,11 +65,11 @@ class Stitcher:
 
     def __init__(self, store: Store, rules: Rules, version: int) -> None:
         self.store, self.rules, self.version = store, rules, version
-        self.forbidden = store.forbidden()
+        self.forbidden = Forbidden(store)
         self.changes: list[Change] = []
         """What changed for lanes since the caller took them."""
         self.to_share: list[Known] = []
-        """Ids that became shared by the event just stitched; the caller splits them off."""
+        """Ids that became shared by the event just stitched."""
         self._settled: dict[tuple[Id, ...], list[Known]] = {}
         """Ids that came together, with nothing left to decide but the day."""
         self._ids: dict[Id, Known] = {}
@@ -150,20 +134,25 @@ class Stitcher:
         """Drop all that was read or decided and is not flushed."""
         for kept in (self._settled, self._ids, self._numbers, self._next, self._pairs, self._counts, self._edges):
             kept.clear()
+        self.forbidden.forget()
         self._dirty, self._merges, self.to_share = [], [], []
 
     # One event -----------------------------------------------------------------------------------------------
 
     def stitch(self, seen: Seen) -> int:
-        """The person of this event, once all is decided that follows from it; `to_share` and `changes` may grow."""
+        """The person of this event, once all is decided that follows from it.
+
+        Where `to_share` has grown that is not yet so: the caller splits these off, and stitches the event again.
+        """
         ids = None if seen.explicit else self._settled.get(seen.ids)
         if ids is None:
             ids = self._link_all(seen)
+            if self.to_share:
+                return 0
         day = seen.record.received_ms // DAY_MS
         for known in ids:
             if known.last_day != day:
                 known.last_day = day
-                known.first_ms = known.first_ms or seen.record.received_ms
                 self.touch(known)
         return self.root(hub_of(ids).origin) if ids else number_of(seen.place, 0)
 
@@ -178,6 +167,8 @@ class Stitcher:
         for known in ids:
             if not known.origin:
                 self._mint(known)
+            if not known.first_ms:
+                known.first_ms = seen.record.received_ms
         self._settled[seen.ids] = ids
         return ids
 
@@ -215,18 +206,27 @@ class Stitcher:
         self._ordinal += 1
         return number
 
+    def numbers_left(self) -> int:
+        """So many numbers can still be given at this place."""
+        return ORDINALS_MAX - self._ordinal
+
     def _undecided(self, hub: Known, other: Known, seen: Seen) -> bool:
-        pair = (hub.number, other.number)
-        state = self._pairs.get(pair)
-        if state is None and hub.first_ms and other.first_ms:
-            self._load_edges({pair})
-            state = self._pairs.get(pair)
+        state = self._state(hub, other)
+        if state is None or state % EXPLICIT == ANEW:
+            return True
         # An alias or a merge may ask anew for what was left out when it was only seen.
-        return state is None or (seen.explicit and 0 < state < EXPLICIT and state not in (UNDONE, FORBIDDEN))
+        return seen.explicit and 0 < state < EXPLICIT and state not in (UNDONE, FORBIDDEN)
+
+    def _state(self, a: Known, b: Known) -> int | None:
+        """What was decided of this pair, EXPLICIT added where it was explicit; None: nothing."""
+        pair = (a.number, b.number)
+        if pair not in self._pairs and a.first_ms and b.first_ms:
+            self._load_edges({pair})
+        return self._pairs.get(pair)
 
     def _decide(self, hub: Known, other: Known, seen: Seen) -> None:
         explicit = seen.explicit
-        new = (hub.number, other.number) not in self._pairs
+        new = (hub.number, other.number) not in self._pairs and self._state(other, hub) is None
         state = self._refusal(hub, other, seen)
         if state == HOLDS:
             if not hub.origin and not other.origin:
@@ -246,32 +246,27 @@ class Stitcher:
         """HOLDS, or why the two are not linked."""
         if hub.shared or other.shared:
             return SHARED
-        if other.number in self.forbidden.get(hub.number, ()):
+        if self.forbidden.has(hub.number, other.number):
             return FORBIDDEN
         one, two = self._root_of(hub), self._root_of(other)
-        if one == two and one:
-            return HOLDS
+        if one and two:
+            if one == two:
+                return HOLDS
+            if (self._state(other, hub) or HOLDS) % EXPLICIT == UNDONE and not self._is_act(seen):
+                return UNDONE
         day = seen.record.received_ms // DAY_MS
         for known in (hub, other):
             window_days = self.rules.window_days(known.id.type)
             if window_days is not None and known.last_day and day - known.last_day > window_days:
                 return WINDOW
         state = refusal(self._counts_of(hub), self._counts_of(other), self.rules, explicit=seen.explicit)
-        if state == HOLDS and self.forbidden and self._keeps_apart(hub, other):
+        if state == HOLDS and one and two and self.forbidden.between(one, two, self.root):
             return FORBIDDEN
         return state
 
-    def _keeps_apart(self, hub: Known, other: Known) -> bool:
-        """Whether a forbidden pair stands between the two people."""
-        sides = [self._member_numbers(known) for known in (hub, other)]
-        smaller, larger = sorted(sides, key=len)
-        return any(not larger.isdisjoint(self.forbidden.get(number, ())) for number in smaller)
-
-    def _member_numbers(self, known: Known) -> set[int]:
-        if not known.origin:
-            return {known.number}
-        self.flush()
-        return {row.id for row in self.store.members([self.root(known.origin)])}
+    @staticmethod
+    def _is_act(seen: Seen) -> bool:
+        return not seen.record.source
 
     def _count(self, known: Known, other: Known) -> None:
         """One more unique id was seen with `known`; with too many it is shared."""
@@ -318,6 +313,7 @@ class Stitcher:
             counts[type] = counts.get(type, 0) + count
         self._counts.pop(loser, None)
         self._next[loser] = winner
+        self.forbidden.merged(loser, winner)
         self._merges.append(MergeRow(self.next_number(), loser, winner, hub.number, other.number, None))
         self.changes.append(Change(sequence_of(self._place), loser, winner, False))
 
@@ -388,20 +384,16 @@ class Stitcher:
 
 
 def refusal(one: dict[str, int], two: dict[str, int], rules: Rules, *, explicit: bool) -> int:
-    """HOLDS, or why two people with so many ids of each type may not be one. Pure."""
+    """HOLDS, or why two people with so many ids of each type may not be one; the gravest reason first. Pure."""
+    over = False
     for type, count in two.items():
-        beside = one.get(type)
-        if beside and rules.unique(type) and not explicit:
-            return UNIQUE
-        most = rules.most(type)
-        if most is not None and count + (beside or 0) > most:
-            return MOST
+        if beside := one.get(type):
+            if not explicit and rules.unique(type):
+                return UNIQUE
+            most = rules.most(type)
+            over = over or (most is not None and count + beside > most)
+    if over:
+        return MOST
     if rules.ids_max is not None and sum(one.values()) + sum(two.values()) > rules.ids_max:
         return SIZE
     return HOLDS
-
-
-def hub_of(ids: Sequence[Known]) -> Known:
-    """By which of its ids an event is attributed."""
-    first = ids[0]
-    return first if not first.shared else next((known for known in ids if not known.shared), first)

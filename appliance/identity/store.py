@@ -326,9 +326,11 @@ class Store:
             SELECT root, type, count(*) AS n FROM down JOIN ids ON ids.origin = down.person GROUP BY root, type)"""
         return _NUMBERS.decode(self.json(sql, list(roots)))
 
-    def losers(self, root: int) -> set[int]:
-        """Everybody who is this person now."""
-        return {row[0] for row in self.rows(f"{_DOWN} SELECT person FROM down", self.array([root]))} - {root}
+    def tree(self, root: int) -> list[MergeRow]:
+        """The merges in force by which people became this one."""
+        sql = f"""{_DOWN} SELECT merge, loser, merges.winner, a, b, until FROM down
+            JOIN merges ON merges.winner = down.person WHERE merges.until IS NULL ORDER BY merge"""
+        return [MergeRow(*row) for row in self.rows(sql, self.array([root]))]
 
     def former(self, ids: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
         """(until, origin) of each of these ids that a split gave another origin, ascending."""
@@ -370,12 +372,24 @@ class Store:
         return _NUMBERS.decode(self.json(sql, [list(pair) for pair in pairs]))
 
     def put_edges(self, rows: Sequence[EdgeRow]) -> None:
-        """New edges; of one that was there, whether it holds and who says so may change."""
+        """New edges, and those that were decided anew."""
         self.insert(
             "INSERT INTO edges",
-            "ON CONFLICT (a, b) DO UPDATE SET state = excluded.state, explicit = excluded.explicit",
+            "ON CONFLICT (a, b) DO UPDATE SET place = excluded.place, received_ms = excluded.received_ms, "
+            "age_ms = excluded.age_ms, source = excluded.source, message = excluded.message, "
+            "version = excluded.version, explicit = excluded.explicit, state = excluded.state",
             len(EdgeRow._fields),
             rows,
+        )
+
+    def let_decide_anew(self, ids: Iterable[int], states: tuple[int, int], state: int) -> None:
+        """Edges among these ids that do not hold for one of two reasons get another state."""
+        self.write(
+            """UPDATE edges SET state = ?2 WHERE state IN (?3, ?4) AND a IN (SELECT value FROM json_each(?1))
+            AND b IN (SELECT value FROM json_each(?1))""",
+            self.array(ids),
+            state,
+            *states,
         )
 
     def edges_of(self, ids: Iterable[int]) -> list[EdgeRow]:
@@ -383,11 +397,3 @@ class Store:
         sql = """SELECT a, b, place, received_ms, age_ms, source, message, version, explicit, state FROM edges
             WHERE a IN (SELECT value FROM json_each(?1)) ORDER BY place, a, b"""
         return [EdgeRow(*row) for row in self.connection.execute(sql, (self.array(ids),))]
-
-    def forbidden(self) -> dict[int, set[int]]:
-        """Ids that must not belong to one person, both ways."""
-        found: dict[int, set[int]] = {}
-        for a, b in self.rows("SELECT a, b FROM forbidden"):
-            found.setdefault(a, set()).add(b)
-            found.setdefault(b, set()).add(a)
-        return found
