@@ -132,7 +132,9 @@ class Dispatcher:
             parked = "removed; it keeps its position until `sternpost destinations forget`"
             changes.append(f"destination {name} {'stopped' if name in config.destinations else parked}")
         old, self._bound = self._bound, bound
-        await self._log_write(lambda transaction: self._begin_new(transaction, config.destinations))
+        new = {name: one for name, one in config.destinations.items() if self._log.progress(name) is None}
+        if new:  # For nothing, a re-load would need room in a log that has none.
+            await self._log_write(lambda transaction: self._begin_new(transaction, new))
         self._log.set_active(config.destinations)
         changes += await self._end_parked(config.destinations)
         for name, one in bound.items():
@@ -172,9 +174,8 @@ class Dispatcher:
     def _begin_new(self, transaction: Transaction, destinations: Mapping[str, DestinationConfig]) -> None:
         """New ones get their position at once, those whose plug-in is broken too: their events wait in the log."""
         for name, destination in destinations.items():
-            if self._log.progress(name) is None:
-                low = self._start_of(destination.start)
-                transaction.save_progress(name, Progress(low=low, read=low, start=low))
+            low = self._start_of(destination.start)
+            transaction.save_progress(name, Progress(low=low, read=low, start=low))
 
     def _start_of(self, start: str) -> int:
         if start == "now":
@@ -362,11 +363,14 @@ class Dispatcher:
 
     async def forget(self, name: str) -> None:
         """End a parked destination: its cursor and held queue go; its dead letters stay until purged."""
+        await self._on_loop(self._alone(self._forget(name)))
+
+    async def _forget(self, name: str) -> None:
         if name in self._bound:
             raise ValueError(f"{name} is configured; take [destinations.{name}] out of the file and re-load first")
         if self._log.progress(name) is None:
             raise KeyError(name)
-        await asyncio.wrap_future(self._log.write(lambda transaction: transaction.forget(name)))
+        await self._log_write(lambda transaction: transaction.forget(name))
 
     # Loops ---------------------------------------------------------------------------------------------------
 

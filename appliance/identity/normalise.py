@@ -60,7 +60,7 @@ def normaliser(kind: str, phone_country: str = "") -> Callable[[str], str]:
 
 def lower(text: str) -> str:
     """Trimmed, in lower case."""
-    return clean_id(clean_id(text).lower())
+    return clean_id(text).lower()
 
 
 def digits(text: str) -> str:

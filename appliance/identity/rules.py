@@ -126,10 +126,8 @@ class Rules:
         self._types = {name: TypeRules(name, table, config.phone_country) for name, table in config.ids.items()}
         self._external = TypeRules("", EXTERNAL, config.phone_country)
         self._user_first = self.priority("user_id") <= self.priority("anonymous_id")
-        places = [(name, place) for name, place in _PLACES if self.of(name).enabled]
-        for name, table in config.ids.items():
-            places += [(name, tuple(path.split("."))) for path in table.paths if table.enabled]
-        places += _LISTS
+        own = [(name, tuple(path.split("."))) for name, table in config.ids.items() for path in table.paths]
+        places = [*_PLACES, *own, *_LISTS]
         self._place_types = [name for name, _ in places]
         self._reader = Reader([place for _, place in places])
 

@@ -56,11 +56,10 @@ class TypeRules:
         self._normalise = lru_cache(REMEMBERED_MAX)(normalise.normaliser(table.normalise, phone_country))
         self._blocked = set(normalise.NOBODY)
         for value in (*_BLOCKED.get(name, ()), *table.blocked):
-            self._blocked.add(clean_id(value).lower())
             try:
                 self._blocked.add(self._normalise(value).lower())
             except LeftOut:
-                continue  # No such value can come, so its own spelling is enough.
+                continue  # No event can bring it: it would be left out for this reason.
 
     def value_of(self, text: str) -> str:
         """The one spelling of a value; "" where it is empty. Raises `LeftOut` where it is no id."""

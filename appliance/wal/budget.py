@@ -7,6 +7,9 @@
                        | young      | progress and        |
                        |            | deletes up to it    |
 
+A budget may have been made smaller than what is there. No events are taken until it has drained; held jobs and dead
+letters get room above what is there, since without any the destinations that could drain it would stand still.
+
 The disk itself may be full before the budget is. Then the ballast is given back, events are refused, and deletes free
 pages inside the file; events are taken again when the ballast fits again, or when the file holds that much free room
 of its own.
@@ -18,6 +21,8 @@ from appliance.core.config import WalConfig
 from appliance.core.errors import Overloaded
 
 _SOFT_SHARE = 0.05
+_OUTGROWN_BYTES = 16 << 20
+"""Room above a log that is larger than its budget, where the budget's own reserve is less."""
 
 
 class Budget:
@@ -30,6 +35,8 @@ class Budget:
         self.ballast_bytes = min(config.ballast_bytes, config.disk_bytes_max // 16)
         self.drop_oldest = config.on_full == "drop_oldest"
         self.used_bytes = used_bytes
+        self._reserve_from = used_bytes if used_bytes > self.bytes_max else self.high_bytes
+        """Where the room begins that is kept free of events."""
         self.ballast = True
         self.disk_full = False
         self._wanted_bytes = 0
@@ -57,16 +64,26 @@ class Budget:
         """A group was refused by the budget (or by LMDB's map, whose room may be in pieces)."""
         self._wanted_bytes = max(group_bytes, 1)
 
+    @property
+    def outgrown(self) -> bool:
+        """Whether the log is larger than its budget, which was made smaller."""
+        return self._reserve_from > self.high_bytes
+
+    @property
+    def reserve_bytes(self) -> int:
+        """Room for held jobs, dead letters and deletes, kept free of events."""
+        return max(self.bytes_max - self.high_bytes, _OUTGROWN_BYTES if self.outgrown else 1)
+
     def committed(self, used_bytes: int) -> None:
         """The size after a transaction."""
         self.used_bytes = used_bytes
+        self._reserve_from = max(min(self._reserve_from, used_bytes), self.high_bytes)
         if used_bytes + self._wanted_bytes <= self._soft_bytes:
             self._wanted_bytes = 0
 
     def reserve_used(self) -> float:
-        """Share of the room above high water that is taken, 0 to 1."""
-        over = self.used_bytes - self.high_bytes
-        return min(max(over / max(self.bytes_max - self.high_bytes, 1), 0.0), 1.0)
+        """Share of the room kept free of events that is taken, 0 to 1."""
+        return min(max((self.used_bytes - self._reserve_from) / self.reserve_bytes, 0.0), 1.0)
 
     def need_bytes(self, group_bytes: int, file_bytes: int) -> int:
         """How much a trim should free before a group of that size."""

@@ -73,6 +73,8 @@ class State:
             self.lows = {name: one.low for name, one in progress.all_progress(txn, store.tables).items()}
             self.replay_lows = {name: one.low for name, one in progress.all_replays(txn, store.tables).items()}
             self.held = held.sizes(txn, store.tables)
+        if self.budget.outgrown:
+            store.extend_map(self.budget.reserve_bytes)
         self.seen.load(store.env, self.window, self.events, clock.now_ms())
         self._upkeep_ms = 0
         self._recheck_ms = 0

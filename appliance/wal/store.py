@@ -113,6 +113,10 @@ class Store:
         """Bytes of the file that LMDB has ever used; it reuses pages and does not shrink."""
         return (self.env.info()["last_pgno"] + 1) * self.page_bytes
 
+    def extend_map(self, spare_bytes: int) -> None:
+        """Let the file grow so far beyond what it is; while no transaction is open."""
+        self.env.set_mapsize(self.file_bytes() + spare_bytes)
+
     def lengthen(self) -> None:
         """Write zeros behind the last page, where less than a quarter of a stretch is left.
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.sink import Plan, Sink
+from tests.support.waiting import until
 from tests.support.wire import Wire
 
 PADDING = "x" * 8_000
+SENT = [f"bad-{person}-{n}" for n in range(10) for person in range(5)]
 
 
 def test_reading_stops_at_the_budget_of_held_queues_and_goes_on_when_they_drain(
@@ -17,10 +19,46 @@ def test_reading_stops_at_the_budget_of_held_queues_and_goes_on_when_they_drain(
     hook = webhook(sink.url, read_ahead_max=20)
     appliance = make_appliance({"destinations": {"hook": hook}, "wal": {"held_bytes_max": "200 KiB"}})
     appliance.start()
-    sent = [f"bad-{person}-{n}" for n in range(10) for person in range(5)]
     later = [f"good-{n}" for n in range(50)]
+    send(appliance, SENT + later)
+    for _ in range(3):
+        held_bytes = settled_held_bytes(appliance)
+        assert 200 * 1024 <= held_bytes < 400 * 1024, "the budget and what was read ahead"
+        appliance.kill()
+        appliance.start()
+    assert not any(arrival.accepted for arrival in sink.arrivals()), "all that is behind the budget waits in the log"
+    sink.set_plan(Plan())
+    sink.wait_accepted(set(SENT + later), timeout_s=60)
+    deadline = time.monotonic() + 10
+    while appliance.admin("/v1/overview")["log"]["held"]["bytes"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_reload_with_another_budget_changes_nothing_before_the_next_start(
+    make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink]
+) -> None:
+    """The log goes on with the budget it was opened with, and so do the destinations' shares of it."""
+    sink = make_sink(Plan(fail_events={"Bad": 500}))
+    hook = webhook(sink.url, read_ahead_max=20)
+    appliance = make_appliance({"destinations": {"hook": hook}, "wal": {"held_bytes_max": "200 KiB"}})
+    appliance.start()
+    send(appliance, SENT)
+    assert 200 * 1024 <= settled_held_bytes(appliance) < 400 * 1024
+    appliance.config["wal"] = {"held_bytes_max": "100 MiB"}
+    appliance.write_config()
+    appliance.reload()
+    until(lambda: "[wal] changed; it takes effect at the next start" in appliance.log(), "the re-load")
+    assert settled_held_bytes(appliance) < 400 * 1024
+    appliance.kill()
+    appliance.start()
+    until(lambda: settled_held_bytes(appliance) > 400 * 1024, "the new budget holds all")
+
+
+def send(appliance: Appliance, names: list[str]) -> None:
+    """One event of 8 KB each, of its own person and kind."""
     with Wire(appliance.port, WRITE_KEY) as wire:
-        for name in sent + later:
+        for name in names:
             kind, person, *_ = name.split("-")
             event = {
                 "userId": f"{kind}-{person}",
@@ -29,18 +67,6 @@ def test_reading_stops_at_the_budget_of_held_queues_and_goes_on_when_they_drain(
                 "properties": {"of": PADDING},
             }
             assert wire.post("/v1/track", event).status == 200
-    for _ in range(3):
-        held_bytes = settled_held_bytes(appliance)
-        assert 200 * 1024 <= held_bytes < 400 * 1024, "the budget and what was read ahead"
-        appliance.kill()
-        appliance.start()
-    assert not any(arrival.accepted for arrival in sink.arrivals()), "all that is behind the budget waits in the log"
-    sink.set_plan(Plan())
-    sink.wait_accepted(set(sent + later), timeout_s=60)
-    deadline = time.monotonic() + 10
-    while appliance.admin("/v1/overview")["log"]["held"]["bytes"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def settled_held_bytes(appliance: Appliance) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.core.plan import Join, Split
+from appliance.core.plan import Change, Join, Split
 from appliance.deliver import feed
 from appliance.deliver.reviving import revived
 from appliance.process.pipeline import Pipeline
@@ -52,7 +52,8 @@ class Destination:
         (folder / "data" / "plugins").mkdir(parents=True, exist_ok=True)
         (folder / "data" / "plugins" / "noting.py").write_text(NOTING)
         retry = {"delay_min": "10ms", "delay_max": "50ms", "attempts_max": attempts_max}
-        self.config = {"destinations": {"notes": {"plugin": "noting", "folder": str(folder), "retry": retry}}}
+        self.table: dict[str, Any] = {"plugin": "noting", "folder": str(folder), "retry": retry}
+        self.config = {"destinations": {"notes": self.table}}
 
     def fail(self, times: Mapping[int, int]) -> None:
         """How often each event fails before it is taken."""
@@ -74,17 +75,6 @@ def taken(notes: Notes) -> set[int]:
     return {sequence for sequence, took in notes if took}
 
 
-def overtaken(notes: Notes, people: People) -> list[str]:
-    """First attempts at events while an earlier one of the same person, by the graph at that point, was not taken."""
-    found, done, tried = [], set[int](), set[int]()
-    for sequence, took in notes:
-        if sequence not in tried and (missing := people.earlier_of(sequence) - done):
-            found.append(f"{sequence} before {sorted(missing)}")
-        tried.add(sequence)
-        done |= {sequence} if took else set()
-    return found
-
-
 async def collect(room: Room, count: int, block: int) -> None:
     """Events m1, m2, ... in blocks of that size."""
     events = [{"messageId": f"m{n}", "userId": "u", "event": "E"} for n in range(1, count + 1)]
@@ -93,12 +83,26 @@ async def collect(room: Room, count: int, block: int) -> None:
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])
-async def test_a_later_event_overtakes_none_though_the_graph_read_far_ahead(tmp_path: Path, block: int) -> None:
-    """An anonymous visitor's first event fails; meanwhile they log in, and the device leaves them again."""
-    people = People(
-        ["anon", "other", "anon", "user", "user", "other", "anon", "user", "other"],
-        {4: [Join(4, "anon", "user")], 7: [Split(7, "anon", "user")]},
-    )
+@pytest.mark.parametrize(
+    ("lanes", "changes"),
+    [
+        (["anon", "other", "anon", "user", "user", "other", "user", "user", "other"], {4: [Join(4, "anon", "user")]}),
+        (
+            ["user", "other", "user", "user", "user", "other", "device", "user", "other"],
+            {7: [Split(7, "device", "user")]},
+        ),
+        (
+            ["anon", "other", "anon", "user", "user", "other", "anon", "user", "other"],
+            {4: [Join(4, "anon", "user")], 7: [Split(7, "anon", "user")]},
+        ),
+    ],
+    ids=["a visitor logs in", "a device leaves its person", "a visitor logs in, which is undone"],
+)
+async def test_a_later_event_overtakes_none_though_the_graph_read_far_ahead(
+    tmp_path: Path, lanes: list[str], changes: dict[int, list[Change]], block: int
+) -> None:
+    """The person's first event fails, while all that follows is in the log and resolved already."""
+    people = People(lanes, changes)
     destination = Destination(tmp_path)
     destination.fail({1: ALWAYS})
     async with running(tmp_path, destination.config, Graph(people)) as room:
@@ -132,12 +136,12 @@ async def test_by_chance_live_over_restarts_and_in_a_replay(tmp_path: Path, seed
     destination.fail({})
     async with running(tmp_path, destination.config, Graph(people)) as room:
         notes = await destination.until(lambda notes: len(taken(notes)) == 200)
-        assert overtaken(notes, people) == []
+        assert people.overtaken(notes) == []
         destination.fail(dict.fromkeys(sick[:20], 2))
         body: dict[str, Any] = {"destination": "notes", "from_ms": 0, "to_ms": room.clock.wall_ms() + 1_000}
         await room.post("/v1/replays", body)
         again = await destination.until(lambda notes: len(taken(notes)) == 200, "replayed")
-    assert overtaken(again, people) == []
+    assert people.overtaken(again) == []
 
 
 async def test_deliveries_wait_for_the_graph_and_are_woken_by_it(tmp_path: Path) -> None:
@@ -192,18 +196,22 @@ async def test_a_requeued_event_of_one_who_was_joined_since_does_not_go_beside_t
     assert [sequence for sequence, took in notes if took] == [2, 1, 3, 4]
 
 
-async def test_what_a_paused_destination_skips_pins_nothing_and_swallows_no_join(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("why", ["paused", "open"])
+async def test_what_a_destination_skips_pins_nothing_and_swallows_no_join(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     """The way over what is skipped is gone in steps, although nothing is delivered."""
     monkeypatch.setattr(feed, "PASS_SEQUENCES", 3)
     people = People(["loser"] + ["other"] * 38 + ["winner"], {20: [Join(20, "loser", "winner")]})
     graph, destination = Graph(people), Destination(tmp_path)
     destination.fail({1: ALWAYS})
+    if why == "open":
+        destination.table["breaker"] = {"people": 1, "probe_min": "300s", "probe_max": "300s"}
     async with running(tmp_path, destination.config, graph) as room:
         await collect(room, 1, 1)
-        await destination.until(lambda notes: len(notes) > 1)
-        await room.post("/v1/destinations/notes/pause", {})
+        await destination.until(lambda notes: len(notes) > 0)
+        if why == "paused":
+            await room.post("/v1/destinations/notes/pause", {})
         await room.collect(*({"messageId": f"m{n}", "userId": "u"} for n in range(2, 41)))
         worker = room.dispatcher._workers["notes"]
         worker._loop.call_soon_threadsafe(worker.skip_to, 39)
@@ -211,9 +219,11 @@ async def test_what_a_paused_destination_skips_pins_nothing_and_swallows_no_join
             while worker.cursor.low < 39:
                 await asyncio.sleep(0.01)
         assert len(graph.asked) >= 12
-        await room.post("/v1/destinations/notes/resume", {})
+        if why == "paused":
+            await room.post("/v1/destinations/notes/resume", {})
         await asyncio.sleep(0.3)
         assert {sequence for sequence, _ in destination.notes()} == {1}, "the winner's event overtook the loser's"
         destination.fail({})
+        await room.dispatcher.drain("notes")
         notes = await destination.until(lambda notes: len(taken(notes)) == 2)
     assert [sequence for sequence, took in notes if took] == [1, 40]

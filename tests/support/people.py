@@ -1,6 +1,7 @@
 """Who is who at every place of a log, known in advance: the naive model of order, and a resolver that stands for a graph."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.core.plan import Change, Join, Split
@@ -53,6 +54,20 @@ class People:
                         same = same - {change.lane} | {change.former}
                 elif change.winner in same:
                     same.add(change.loser)
+        return found
+
+    def overtaken(self, attempts: Iterable[tuple[int, bool]]) -> list[str]:
+        """First attempts at an event while an earlier one of the same person was not taken, in words.
+
+        Args:
+            attempts: in order, each with the sequence and whether the destination took it.
+        """
+        found, done, tried = [], set[int](), set[int]()
+        for sequence, took in attempts:
+            if sequence not in tried and (missing := self.earlier_of(sequence) - done):
+                found.append(f"{sequence} before {sorted(missing)}")
+            tried.add(sequence)
+            done |= {sequence} if took else set()
         return found
 
     def between(self, after: int, upto: int) -> list[Change]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.deliver import http_pool
+from appliance.deliver import http_pool, http_wire
 from tests.unit.deliver.test_plugins_http import client, failed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -202,5 +202,26 @@ async def test_a_handshake_that_is_given_up_leaves_no_socket_behind(monkeypatch:
                         break
                 except ConnectionResetError:
                     break
+    connection.close()
+    silent.close()
+
+
+async def test_a_socket_that_nobody_took_over_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connected, and then there is no memory for what would own it; whoever keeps the error keeps no connection."""
+
+    def no_memory(*_: Any) -> http_wire.Wire:
+        raise MemoryError
+
+    monkeypatch.setattr(http_pool, "Wire", no_memory)
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent.setblocking(False)
+    loop = asyncio.get_running_loop()
+    async with client() as http:
+        with pytest.raises(MemoryError) as kept:
+            await http.post(f"http://127.0.0.1:{silent.getsockname()[1]}/", body=b"")
+        connection, _ = await loop.sock_accept(silent)
+        async with asyncio.timeout(5):
+            assert await loop.sock_recv(connection, 1) == b""
+    assert kept.tb is not None, "its frames hold the socket"
     connection.close()
     silent.close()

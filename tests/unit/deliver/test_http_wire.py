@@ -1,11 +1,12 @@
 """Our own HTTP connections: how a reply may end, what must never be taken for one, which bytes go out."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 
 import pytest
 
-from appliance.deliver.http_wire import encode, target_of
+from appliance.deliver.http_wire import Wire, encode, target_of
 from appliance.sdk import Retry
 from tests.unit.deliver.test_plugins_http import client, failed, raw_server
 
@@ -126,6 +127,31 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used() -> No
         for _ in range(5):
             assert (await http.post(url, body=b"{}")).text == "ok"
             await asyncio.sleep(0.05)
+
+
+async def test_nothing_is_sent_on_a_connection_from_its_end_on() -> None:
+    """The transport closes a moment after it said that the other side will send no more."""
+    usable: list[bool] = []
+
+    class Watched(Wire):
+        def eof_received(self) -> None:
+            usable.append(self.usable)
+            super().eof_received()
+            usable.append(self.usable)
+
+    ending = socket.create_server(("127.0.0.1", 0))
+    ending.setblocking(False)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(lambda: Watched(1000), *ending.getsockname())
+    connection, _ = await loop.sock_accept(ending)
+    connection.shutdown(socket.SHUT_WR)
+    async with asyncio.timeout(5):
+        while not usable:
+            await asyncio.sleep(0.01)
+    transport.close()
+    connection.close()
+    ending.close()
+    assert usable == [True, False]
 
 
 @pytest.mark.parametrize(
