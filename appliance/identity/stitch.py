@@ -93,22 +93,25 @@ class Stitcher:
         fresh = [seen for seen in events if seen.explicit or seen.ids not in settled]
         if not fresh:
             return
-        ids = self._ids
+        # A set minus the keys of a dictionary would walk through all of these; each is looked up instead.
+        ids, kept_pairs, kept_people = self._ids, self._pairs, self._next
         self._load_ids({one for seen in fresh for one in seen.ids if one not in ids})
         linked = [[ids[one] for one in seen.ids if one in ids] for seen in fresh]
-        self._load_winners({each.origin for known in linked for each in known if each.origin} - self._next.keys())
+        self._load_winners(
+            {each.origin for known in linked for each in known if each.origin and each.origin not in kept_people}
+        )
         several = [(hub_of(known), known) for known in linked if len(known) > 1]
         pairs: set[tuple[int, int]] = set()
         for hub, known in several:
             if hub.origin:
                 number = hub.number
                 pairs.update([(number, other.number) for other in known if other.origin and other is not hub])
-        self._load_edges(pairs - self._pairs.keys())
+        self._load_edges({pair for pair in pairs if pair not in kept_pairs})
         roots: set[int] = set()
         for hub, known in several:
-            if any((hub.number, other.number) not in self._pairs for other in known if other is not hub):
+            if any((hub.number, other.number) not in kept_pairs for other in known if other is not hub):
                 roots.update([self.root(each.origin) for each in known if each.origin])
-        self._load_counts(roots - self._counts.keys())
+        self._load_counts({root for root in roots if root not in self._counts})
 
     def flush(self) -> None:
         """Write what was decided."""
