@@ -7,15 +7,25 @@ Usage: python sabotage.py MODE run ...
     no_progress cursors are never saved after the first time
     no_outcome  what became of an event can never be saved
     late_hold   putting events into a held queue takes longer than a re-load waits for it
+    unwaited_graph      destinations do not wait until the graph has read an event, and the graph is slow
+    renamed_people      a person is called otherwise in every life of the process
+    forgotten_ids       one id in ten never reaches the graph's file
+    reordered_minting   the number of a person depends on when the graph read the event
 """
 
 import asyncio
+import os
+import random
 import sys
 import time
 from typing import Any
 
 from appliance.__main__ import main
 from appliance.core.errors import Overloaded
+from appliance.identity.person import Names
+from appliance.identity.stitch import Stitcher
+from appliance.identity.store import Store
+from appliance.process.identify import Identifier
 from appliance.process.resolve import IdResolver, Resolution
 from appliance.wal.log import Appended, Log
 from appliance.wal.transaction import Transaction
@@ -76,7 +86,44 @@ def late_hold() -> None:
     Transaction.hold = hold_late  # type: ignore[method-assign]
 
 
+def unwaited_graph() -> None:
+    turn: Any = Identifier._turn
+
+    def slow_turn(self: Identifier) -> bool:
+        time.sleep(LATE_S)
+        return bool(turn(self))
+
+    Identifier._turn = slow_turn  # type: ignore[method-assign]
+    Identifier.reach = property(lambda self: self._log.last_sequence)  # type: ignore[method-assign, assignment]
+
+
+def renamed_people() -> None:
+    name: Any = Names._text
+    Names._text = lambda self, number: f"{os.getpid():08x}{name(self, number)[8:]}"  # type: ignore[method-assign]
+
+
+def forgotten_ids() -> None:
+    put: Any = Store.put_ids
+
+    def put_most(self: Store, rows: Any) -> None:
+        put(self, [row for row in rows if random.random() < 0.9])
+
+    Store.put_ids = put_most  # type: ignore[method-assign]
+
+
+def reordered_minting() -> None:
+    number: Any = Stitcher.next_number
+
+    def late_number(self: Stitcher) -> int:
+        return int(number(self)) + (int(time.time() * 10) % 7 << 8)
+
+    Stitcher.next_number = late_number  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    modes = (early_ack, no_lanes, no_progress, no_outcome, late_hold)
+    modes = (
+        early_ack, no_lanes, no_progress, no_outcome, late_hold,
+        unwaited_graph, renamed_people, forgotten_ids, reordered_minting,
+    )  # fmt: skip
     {mode.__name__: mode for mode in modes}[sys.argv.pop(1)]()
     sys.exit(main())

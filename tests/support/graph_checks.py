@@ -1,6 +1,7 @@
 """What must hold of the rows of a person graph at any time, whatever has happened."""
 
 from collections import Counter
+from pathlib import Path
 
 from appliance.identity.split import components
 from appliance.identity.stitch import HOLDS
@@ -35,6 +36,17 @@ def sound(world: World, limits: Limits, *, rules_changed: bool) -> None:
             assert_hangs_together(world, members)
         if any(row.shared for row in members):
             assert len(members) == 1, "what is shared is a person of its own"
+
+
+def sound_file(path: Path, log_id: str) -> str:
+    """As `sound`, of a graph that nobody runs, with the rules by default; returns figures of it."""
+    with World(path, log_id=log_id) as world:
+        ids, merges, splits = (
+            world.store.one(f"SELECT count(*) FROM {table}") for table in ("ids", "merges", "splits")
+        )
+        shared = world.store.one("SELECT count(*) FROM ids WHERE shared IS NOT NULL")
+        sound(world, Limits(ids_max=500), rules_changed=False)
+        return f"{ids} ids, {merges} merges, {splits} splits, {shared} shared ids"
 
 
 def root_of(person: int, winner: dict[int, int]) -> int:

@@ -104,10 +104,12 @@ class Reading(NamedTuple):
 class World:
     """A graph in a folder, and its past."""
 
-    def __init__(self, path: Path, config: Mapping[str, Any] | None = None, *, last_sequence: int = 1 << 40) -> None:
+    def __init__(
+        self, path: Path, config: Mapping[str, Any] | None = None, *, log_id: str = LOG_ID, last_sequence: int = 1 << 40
+    ) -> None:
         self.path = path
-        self.graph = Graph(path, rules(config), LOG_ID, last_sequence)
-        self.past = Past(path, LOG_ID)
+        self.graph = Graph(path, rules(config), log_id, last_sequence)
+        self.past = Past(path, log_id)
 
     def __enter__(self) -> "World":
         return self
