@@ -74,8 +74,8 @@ It listens on `[control] listen`, loopback by default. Every request but those m
 | in `DATA/admin.token` (mode 0600) | admin | yes |
 | `[control.tokens.NAME]` | as configured; `viewer` by default | as configured; no by default |
 
-A **viewer** looks. An **operator** also pauses, resumes, drains, requeues, replays, tests, and parts and joins people. An
-**admin** also deletes, forgets, re-loads, edits dead letters, and sees and rotates write keys. The right to see
+A **viewer** looks. An **operator** also pauses, resumes, drains, requeues, replays, tests, and parts and joins people.
+An **admin** also deletes, forgets, re-loads, edits dead letters, and sees and rotates write keys. The right to see
 **payloads** is apart from that: without it, `payload` and `original` are null, samples and refused bodies are empty, so
 are the values of people's ids other than userId and anonymousId, nobody is found by these, a filter with a word that is
 looked for in payloads is refused, and what is nothing but payloads answers 403.
@@ -88,8 +88,8 @@ looked for in payloads is refused, and what is nothing but payloads answers 403.
   `key_reused`. The last 1,000 answers are kept for 24 h, in memory: after a restart, the expected count still guards.
 - **What destroys or moves something** needs both that key and `expect`, the count that you were shown. Where it is
   another by now, nothing is done and the answer is 409 `changed` with the present count. What parts or joins people
-  needs the key and no count: `/v1/people/parting` says beforehand who would be parted from whom, and a merge or a
-  suggestion has a name or number of its own, which is never another's.
+  needs the key and no count: `/v1/people/parting` says beforehand who would be parted from whom, and the name of a
+  merge and the number of a suggestion are never another's.
 - **The audit trail** (`DATA/audit.jsonl`, `/v1/audit`) gets a line for every action, and for every answer that shows
   payloads or a write key, before it leaves: which token, from where, what was asked for, how many; never the thing
   itself. The routes below name theirs. A list that is streamed has two lines, `begun` and how it ended. What consoles
