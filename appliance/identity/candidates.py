@@ -15,7 +15,7 @@ VALUES_MAX = 20
 _TRAITS = msgspec.json.Decoder(dict[str, str])
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Described(msgspec.Struct, frozen=True):
     """A person, called by one of their ids as well."""
 
     person: str
@@ -25,7 +25,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """All that their ids have said, newest first."""
 
 
-def candidates(lookup: Lookup) -> Iterator[list[Candidate]]:
+def candidates(lookup: Lookup) -> Iterator[list[Described]]:
     """Everybody who has said something, some people at a time; what is shared by many is nobody.
 
     Each batch shows its own moment, so that a slow reader holds nothing back: who became another meanwhile may be
@@ -44,7 +44,7 @@ def candidates(lookup: Lookup) -> Iterator[list[Candidate]]:
         yield found
 
 
-def _people(store: Store, rules: Rules, said: list[int]) -> list[Candidate]:
+def _people(store: Store, rules: Rules, said: list[int]) -> list[Described]:
     """Whose first id with traits, in the order of the ids' numbers, is one of these."""
     origins = {row.origin for row in store.ids(said)}
     members = store.members(set(roots(store, origins).values()))
@@ -59,7 +59,7 @@ def _people(store: Store, rules: Rules, said: list[int]) -> list[Candidate]:
             usable = [row for row in rows if row.shared is None]
             if usable:
                 naming = min(usable, key=lambda row: (rules.priority(store.text(row.type)), row.first_ms, row.id))
-                found.append(Candidate(store.names.text(root), store.id_of(naming), _gathered(rows, traits)))
+                found.append(Described(store.names.text(root), store.id_of(naming), _gathered(rows, traits)))
     return found
 
 

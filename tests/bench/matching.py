@@ -87,7 +87,7 @@ def febrl(*files: str) -> People:
 
 def main(which: str) -> None:
     """Match one set and print a JSON object."""
-    from appliance.identity.matching import suggest
+    from appliance.identity.matching.suggest import suggest
 
     kind, _, name = which.partition(" ")
     made = febrl(*SETS[name]) if kind == "febrl" else people(int(name) * 9 // 10, duplicates=int(name) // 10)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from appliance.identity.matching import Candidate
+from appliance.identity.matching.suggest import Candidate
 
 _SYLLABLES = [a + b + c for a in "bcdfghjklmnprstvw" for b in "aeiou" for c in ("", "l", "n", "r", "s", "th")]
 _STREETS = ["High", "Station", "Church", "Mill", "Park", "Queen", "King", "Victoria", "Green", "Manor", "New", "Albert"]

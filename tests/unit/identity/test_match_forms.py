@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.identity import match_forms as forms
+from appliance.identity.matching import forms
 
 TEXT = st.text(st.characters())
 

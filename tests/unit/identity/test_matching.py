@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from appliance.core.errors import CannotMatch
-from appliance.identity import match_model
-from appliance.identity.match_forms import birthday_form
-from appliance.identity.matching import Candidate, Suggestion, suggest
+from appliance.identity.matching import model
+from appliance.identity.matching.forms import birthday_form
+from appliance.identity.matching.suggest import Candidate, Suggestion, suggest
 from tests.support.likely_people import People, people
 
 STRANGE = [
@@ -165,9 +165,9 @@ def test_without_anything_personal_nobody_is_suggested(known: People) -> None:
 
 def test_what_is_learned_is_how_people_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not how households do: there, first names and birthdays differ and the rest agrees."""
-    learned: list[match_model.Shares] = []
-    learn = match_model.learn
-    monkeypatch.setattr(match_model, "learn", lambda *given: learned.append(learn(*given)) or learned[0])
+    learned: list[model.Shares] = []
+    learn = model.learn
+    monkeypatch.setattr(model, "learn", lambda *given: learned.append(learn(*given)) or learned[0])
     suggest(people(1350, duplicates=150, seed=33).candidates)
     m = {name: [share for share, _ in levels] for name, levels in learned[0].items()}
     assert 0.6 < m["first name"][0] < 0.85 and m["first name"][-1] < 0.05
@@ -253,7 +253,7 @@ def test_the_missing_extra_is_named() -> None:
     for library in ("splink", "duckdb", "pyarrow"):
         code = (
             f"import sys; sys.modules[{library!r}] = None\n"
-            "from appliance.identity.matching import suggest\n"
+            "from appliance.identity.matching.suggest import suggest\n"
             "from appliance.core.errors import CannotMatch\n"
             "try: suggest([])\n"
             "except CannotMatch as error: print(error)"
@@ -266,7 +266,7 @@ def test_another_process_suggests_the_same_and_loads_only_what_it_needs() -> Non
     """Libraries when it matches, not before; charts, data frames and drivers of other databases not even then."""
     code = (
         "import sys, msgspec\n"
-        "from appliance.identity.matching import suggest\n"
+        "from appliance.identity.matching.suggest import suggest\n"
         "from tests.support.likely_people import people\n"
         "assert not {'splink', 'duckdb', 'pyarrow', 'sqlglot'} & set(sys.modules)\n"
         "found = suggest(people(60, duplicates=12).candidates)\n"

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.core.errors import CannotMatch
-from appliance.identity import match_model
-from appliance.identity.match_forms import COLUMNS, Row, comparable
-from appliance.identity.match_traits import Trait, compared
+from appliance.identity.matching import model
+from appliance.identity.matching.comparisons import Trait, compared
+from appliance.identity.matching.forms import COLUMNS, Row, comparable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -84,7 +84,7 @@ def suggest(
     try:
         connection = _opened(duckdb, room)
         try:
-            with match_model.quiet():
+            with model.quiet():
                 people = _load(connection, arrow, candidates)
                 say(f"{people:,} people have something to compare")
                 return _Matching(connection, splink, people, say).suggestions(threshold, limit)
@@ -113,7 +113,7 @@ class _Matching:
         api = self._splink.DuckDBAPI(connection=self._connection)
         people = api.register("people", dataset_display_name="people")
         make = functools.partial(self._linker, people, prior)
-        linker = make(match_model.learn(make, self._traits, self._people, matches, self._pairs_by, self._say))
+        linker = make(model.learn(make, self._traits, self._people, matches, self._pairs_by, self._say))
         linker.table_management.register_blocked_pairs_for_predict(api.register("pairs"))
         self._say(f"weighing {pairs:,} pairs")
         scored = linker.inference.predict(threshold_match_weight=_WEIGHT_LEAST, warning_mode="never").physical_name
@@ -178,9 +178,9 @@ class _Matching:
         )
         return min(max(2.0 * sure, 0.005 * self._people, 1.0), self._all_pairs / 2)
 
-    def _linker(self, people: Any, prior: float, shares: match_model.Shares) -> Any:
-        model = match_model.settings(self._traits, shares, prior)
-        return self._splink.Linker(people, model, log_level=None, validate_settings=False)
+    def _linker(self, people: Any, prior: float, shares: model.Shares) -> Any:
+        settings = model.settings(self._traits, shares, prior)
+        return self._splink.Linker(people, settings, log_level=None, validate_settings=False)
 
     def _pairs_by(self, column: str) -> int:
         return self._number(
@@ -194,9 +194,9 @@ class _Matching:
         Where a pair shares some, last name, address and phone speak for one person no more, but may still speak
         against.
         """
-        named = [(match_model.column_of(trait), trait) for trait in self._traits]
+        named = [(model.column_of(trait), trait) for trait in self._traits]
         degrees = ", ".join(
-            f"gamma_{name} AS degree_{name}, {match_model.bits_of(trait)} AS bits_{name}" for name, trait in named
+            f"gamma_{name} AS degree_{name}, {model.bits_of(trait)} AS bits_{name}" for name, trait in named
         )
         kind = " + ".join(
             f"({_stands(trait, trait.household)})::int * {2**place}"
@@ -247,7 +247,7 @@ class _Matching:
     def _chosen(self, threshold: float, limit: int) -> list[Suggestion]:
         """The best pairs, in words."""
         self._say("putting the likeliest into words")
-        names = [match_model.column_of(trait) for trait in self._traits]
+        names = [model.column_of(trait) for trait in self._traits]
         degrees = ", ".join(f"degree_{name}, bits_{name}" for name in names)
         rows = self._connection.execute(
             f"SELECT number_l, number_r, evidence + bits AS weight, {degrees} FROM judged JOIN priors USING (kind) "
@@ -296,7 +296,7 @@ def _libraries() -> tuple[Any, Any, Any]:
     except ImportError as error:
         raise CannotMatch(
             f"Matching needs the extra `match`, and {error.name or error} is missing. Nothing was changed. "
-            'Install it: pip install "sternpost[match]"'
+            "Install it: pip install 'sternpost[match]'"
         ) from error
     return duckdb, pyarrow, splink
 
@@ -349,7 +349,7 @@ def _flat(row: Row) -> dict[str, Any]:
 def _stands(trait: Trait, words: tuple[str, ...]) -> str:
     """SQL: whether a pair stands at one of these levels of a trait."""
     degrees = [len(trait.levels) - 1 - place for place, level in enumerate(trait.levels) if level.words in words]
-    return f"gamma_{match_model.column_of(trait)} IN ({', '.join(map(str, degrees))})" if degrees else "false"
+    return f"gamma_{model.column_of(trait)} IN ({', '.join(map(str, degrees))})" if degrees else "false"
 
 
 def _values(trait: Trait, words: str, a: dict[str, Any], b: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 splink is a Fellegi-Sunter model. For every level of a trait, u is how often strangers stand at it (counted over random
 pairs) and m how often two records of one person do (expectation maximisation over pairs that share another, personal
 trait). Few duplicates teach little, and with none at all the maximisation finds something else. So what it found counts
-by the matches it was found in, and the expectations of `match_traits` count as twenty matches more.
+by the matches it was found in, and the expectations of `comparisons` count as twenty matches more.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from appliance.identity.match_traits import Trait
+from appliance.identity.matching.comparisons import Trait
 
 SEED = 20
 RANDOM_PAIRS_MAX = 1_000_000

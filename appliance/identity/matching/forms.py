@@ -71,6 +71,7 @@ def text_form(text: str) -> str:
     plain = _clean(text)[:CHARACTERS_MAX].casefold()
     if not plain.isascii():
         plain = "".join(sign for sign in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(sign))
+        plain = plain.casefold()  # a mathematical bold A is an A only now
     words = _BETWEEN_WORDS.sub(" ", plain)
     form = " ".join(words.split())
     return "" if form in _NOTHING else form

@@ -1,7 +1,7 @@
 """What is compared of two people, and how alike it can be: levels with words, SQL, and what is expected of them.
 
 A level's `match` and `chance` are what one expects before looking at the data: how often two records of one person
-stand at it, and how often two strangers do. What the data says outweighs them (see `match_model`).
+stand at it, and how often two strangers do. What the data says outweighs them (see `model`).
 """
 
 from collections.abc import Mapping
