@@ -24,6 +24,7 @@ BESIDE = {
     "test_collector_answers", "test_collector_head", "test_console_colours", "test_console_mouse",
     "test_console_process", "test_console_terminal", "test_control_process", "test_damaged_block", "test_disk_full",
     "test_drop", "test_first_run", "test_found", "test_hostile_names", "test_judge", "test_monitoring", "test_people",
+    "test_people_suggest",
     "test_readme",
     "test_reload", "test_reload_twice", "test_replay", "test_replay_edges", "test_sdks", "test_sources_paused",
     "test_told", "test_trace",

@@ -4,7 +4,7 @@ import argparse
 import re
 
 SHELLS = ("bash", "zsh", "tcsh")
-NAMES_OF = ("destinations", "sources", "names", "merges")
+NAMES_OF = ("destinations", "sources", "names", "merges", "suggestions")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _PREAMBLE = {
     "bash": """_sternpost_names() {
@@ -17,7 +17,8 @@ _PREAMBLE = {
 _sternpost_destinations() { _sternpost_names destinations "$1"; }
 _sternpost_sources() { _sternpost_names sources "$1"; }
 _sternpost_all() { _sternpost_names names "$1"; }
-_sternpost_merges() { _sternpost_names merges "$1"; }""",
+_sternpost_merges() { _sternpost_names merges "$1"; }
+_sternpost_suggestions() { _sternpost_names suggestions "$1"; }""",
     "zsh": """_sternpost_names() {
   local -a found
   found=(${(f)"$(command sternpost completion $1 2>/dev/null)"})
@@ -26,13 +27,15 @@ _sternpost_merges() { _sternpost_names merges "$1"; }""",
 _sternpost_destinations() { _sternpost_names destinations; }
 _sternpost_sources() { _sternpost_names sources; }
 _sternpost_all() { _sternpost_names names; }
-_sternpost_merges() { _sternpost_names merges; }""",
+_sternpost_merges() { _sternpost_names merges; }
+_sternpost_suggestions() { _sternpost_names suggestions; }""",
 }
 _FUNCTIONS = {
     "destinations": "_sternpost_destinations",
     "sources": "_sternpost_sources",
     "names": "_sternpost_all",
     "merges": "_sternpost_merges",
+    "suggestions": "_sternpost_suggestions",
 }
 _COMPLETED: dict[tuple[str, ...], str] = {
     ("pause", "name"): "names",
@@ -41,6 +44,8 @@ _COMPLETED: dict[tuple[str, ...], str] = {
     ("send", "source"): "sources",
     ("replay", "destination"): "destinations",
     ("people", "undo", "merge"): "merges",
+    ("people", "accept", "number"): "suggestions",
+    ("people", "reject", "number"): "suggestions",
     **{("sources", action, "name"): "sources" for action in ("pause", "resume", "rotate-key")},
     **{
         ("destinations", action, "name"): "destinations"
@@ -53,7 +58,7 @@ _COMPLETED: dict[tuple[str, ...], str] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         'bash: eval "$(sternpost completion bash)"\nzsh:  eval "$(sternpost completion zsh)"\n\n'
-        "The scripts of bash and zsh ask for names of destinations, sources and merges as they are needed, by\n"
+        "The scripts of bash and zsh ask for destinations, sources, merges and suggestions as they are needed, by\n"
         "`sternpost completion destinations`, which prints them: those of the process that runs on the data folder."
     )
     parser.add_argument("shell", choices=(*SHELLS, *NAMES_OF))
@@ -95,6 +100,8 @@ def _names(args: argparse.Namespace) -> list[str]:
         if args.shell == "merges":
             merges = process.get("/v1/people/merges")["merges"]
             return [one["merge"] for one in merges if _SAFE.fullmatch(one["merge"])]
+        if args.shell == "suggestions":
+            return [str(one["number"]) for one in process.get("/v1/people/suggestions")["suggestions"]]
         return [
             one["name"] for kind in kinds for one in process.get(f"/v1/{kind}")[kind] if _SAFE.fullmatch(one["name"])
         ]

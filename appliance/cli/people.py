@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.cli.frame import add_json
+from appliance.cli.people_arguments import add_review
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
@@ -54,15 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--force", action="store_true", help="replace FILE where there is one")
     for command in (find, show, merges, undo, forbid, allow, export, graphml):
         add_json(command)
+    add_review(commands)
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance.cli import client, people_acts, people_export
+    from appliance.cli import client, people_acts, people_export, people_review, people_suggest
 
     actions = {
         "find": _find, "show": _show, "merges": _merges,
         "undo": people_acts.undo, "forbid": people_acts.forbid, "allow": people_acts.allow,
-        "export": people_export.export, "graphml": people_export.graphml,
+        "export": people_export.export, "graphml": people_export.graphml, "suggest": people_suggest.suggest,
+        "suggestions": people_review.suggestions, "accept": people_review.accept, "reject": people_review.reject,
     }  # fmt: skip
     return actions[args.action](client.find(args.data), args)
 

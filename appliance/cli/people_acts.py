@@ -16,7 +16,7 @@ def undo(process: Client, args: argparse.Namespace) -> int:
     parted = f"{text.count(len(people), 'person', 'people')}: {people_text.groups(people)}"
     if not client.confirmed(args, f"Undo merge {text.plain(args.merge)}? One person becomes {parted}. {_STAYS}"):
         return 1
-    return client.printed(args, process.post("/v1/people/undo", {"merge": args.merge}), _done)
+    return client.printed(args, process.post("/v1/people/undo", {"merge": args.merge}), done)
 
 
 def forbid(process: Client, args: argparse.Namespace) -> int:
@@ -31,12 +31,12 @@ def forbid(process: Client, args: argparse.Namespace) -> int:
         question = f"{never} They are two people, and nobody is parted: {people_text.groups(people)}."
     if not client.confirmed(args, question):
         return 1
-    return client.printed(args, process.post("/v1/people/forbid", {"a": one, "b": two}), _done)
+    return client.printed(args, process.post("/v1/people/forbid", {"a": one, "b": two}), done)
 
 
 def allow(process: Client, args: argparse.Namespace) -> int:
     (one, _), (two, _) = _id(process, args, args.a), _id(process, args, args.b)
-    return client.printed(args, process.post("/v1/people/allow", {"a": one, "b": two}), _done)
+    return client.printed(args, process.post("/v1/people/allow", {"a": one, "b": two}), done)
 
 
 def _id(process: Client, args: argparse.Namespace, wanted: str) -> tuple[dict[str, str], str]:
@@ -56,6 +56,7 @@ def _id(process: Client, args: argparse.Namespace, wanted: str) -> tuple[dict[st
     return found[0]
 
 
-def _done(answer: Any) -> str:
+def done(answer: Any) -> str:
+    """What came of an act, and whose the ids are now."""
     people = "".join(f"\n  person {text.plain(one)}" for one in answer["people"])
     return f"{text.plain(answer['done'], 500)}{people}"

@@ -130,10 +130,11 @@ def merge_table(merges: Sequence[Shown], *, ended: bool) -> tuple[tuple[str, ...
 
 def groups(people: Sequence[Shown]) -> str:
     """Who is parted from whom: `user_id:ann, email:ann@example.com | user_id:bob`."""
-    return " | ".join(_group(one["ids"]) for one in people)
+    return " | ".join(group(one["ids"]) for one in people)
 
 
-def _group(ids: Sequence[Shown]) -> str:
+def group(ids: Sequence[Shown]) -> str:
+    """Somebody by the first of their ids."""
     more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
     return ", ".join(map(id_text, ids[:IDS_SHOWN])) + more
 

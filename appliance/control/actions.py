@@ -226,7 +226,8 @@ class Actions:
                 ) from None
             if not outcome.changed and not outcome.people:
                 raise ApiError(409, "refused", outcome.done)
-            entry.count, entry.detail = len(outcome.people), {"done": outcome.done, "people": outcome.people}
+            entry.count = outcome.count or len(outcome.people)
+            entry.detail = {"done": outcome.done, "people": outcome.people}
             return outcome
 
     async def reload(self, who: Who) -> list[str]:

@@ -31,6 +31,7 @@ from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
 from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
 from appliance.control.resources import Resources
+from appliance.control.review_pages import ReviewPages
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
 from appliance.control.tokens import Keyring
@@ -102,7 +103,7 @@ class Control:
         )
         self._resources = Resources(self._parts)
         self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts),
-                                  PeoplePages(self._parts))  # fmt: skip
+                                  PeoplePages(self._parts), ReviewPages(self._parts))  # fmt: skip
         self._once, self._witness = Once(clock), Witness(self._parts)
         self._admin_token, self._keyring = "", Keyring.empty()
         self.console = Console(self._keyring_has, clock, config.console_windows_max, data)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from appliance.control import dead, dump, replies, settings_view, views
+from appliance.control.lines import streamed
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.requests import (
     NUMBER_MAX,
@@ -14,7 +15,6 @@ from appliance.control.requests import (
     number,
     query,
     sees_payloads,
-    still_holds,
     whole,
 )
 from appliance.control.tail_subjects import RecordSubject
@@ -23,7 +23,6 @@ from appliance.core import logs
 from appliance.core.event import Record
 from appliance.core.recent_lines import LEVELS
 
-CHUNK_BYTES = 64 * 1024
 EXPORT_PAGE = 100
 REFUSED_BYTES_SHOWN = 4096
 
@@ -80,7 +79,7 @@ class Records:
                     return
                 after = page.after_id
 
-        return await self._lines(request, lines())
+        return await streamed(self._parts, request, lines())
 
     async def refused(self, request: web.Request) -> web.Response:
         """A page of input that never became an event, with the reason and the beginning of its bytes."""
@@ -118,21 +117,7 @@ class Records:
             return not chosen or chosen.matches(RecordSubject(record, clock))
 
         after = number(request, "after", 0, NUMBER_MAX)
-        return await self._lines(request, dump.lines(self._parts.log, from_ms, to_ms, wanted, after))
-
-    async def _lines(self, request: web.Request, lines: Iterator[bytes]) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        request[SHOWN] = 0
-        while (chunk := await self._parts.searching(_some, lines)) is not None:
-            if not still_holds(request):
-                if request.transport is not None:
-                    request.transport.abort()  # so that nobody takes it for the whole
-                return response
-            request[SHOWN] += chunk.count(b"\n")
-            await response.write(chunk)
-        await response.write_eof()
-        return response
+        return await streamed(self._parts, request, dump.lines(self._parts.log, from_ms, to_ms, wanted, after))
 
     async def trace(self, request: web.Request) -> web.Response:
         """Where one event is."""
@@ -202,14 +187,3 @@ def _without_payloads(traced: Trace) -> Trace:
         for standing in one.destinations:
             standing.sample = ""
     return traced
-
-
-def _some(lines: Iterator[bytes]) -> bytes | None:
-    """About `CHUNK_BYTES` of lines; None at the end."""
-    taken, size = [], 0
-    for line in lines:
-        taken.append(line)
-        size += len(line) + 1_000  # empty steps count, so that a search without a match still lets others in
-        if size >= CHUNK_BYTES:
-            break
-    return b"".join(taken) if taken else None

@@ -9,15 +9,17 @@ from typing import Literal, NamedTuple
 import msgspec
 from aiohttp import web
 
-from appliance.control import people_replies, replies, views
+from appliance.control import people_replies, replies, review_replies, views
 from appliance.control.deeds import Deeds
 from appliance.control.health import Health
 from appliance.control.live import Live
 from appliance.control.people_pages import CSV, GRAPHML, PARQUET, PeoplePages
 from appliance.control.records import Records
 from appliance.control.resources import Resources
+from appliance.control.review_pages import ReviewPages
 from appliance.control.tokens import Role
 from appliance.control.trace import Trace
+from appliance.identity.review import Suggesting
 from appliance.wal.types import LogStats
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,6 +34,7 @@ class Handlers(NamedTuple):
     live: Live
     done: Deeds
     people: PeoplePages
+    review: ReviewPages
 
 
 class Parameter(NamedTuple):
@@ -197,6 +200,23 @@ ROUTES: tuple[Route, ...] = (
           statuses=(404, 503), guarded=True),
     Route("POST", "/v1/people/allow", "Take back that two ids are kept apart; the next event with both decides anew.",
           lambda of: of.done.allow, people_replies.IdentityDone, Role.OPERATOR, takes=people_replies.Pair,
+          statuses=(404, 503), guarded=True),
+    Route("GET", "/v1/people/candidates", "Everybody with what they said of themselves, as JSON lines.",
+          lambda of: of.review.candidates, None, payloads="required", statuses=(409,), content=LINES,
+          noted=Noted("people.candidates")),
+    Route("GET", "/v1/people/suggestions", "Pairs of people who may be one, the likeliest first.",
+          lambda of: of.review.suggestions, review_replies.Suggestions, payloads=_WHO_HIDES, statuses=(404, 409),
+          query=(Parameter("state", "open where it is left out", choices=("open", "accepted", "rejected")), _LIMIT,
+                 Parameter("after", "go on after this number, from the page before", "integer"),
+                 Parameter("number", "this one alone, whatever its state", "integer")),
+          noted=Noted("people.suggestions", _AGAIN_S)),
+    Route("POST", "/v1/people/suggestions", "Put pairs of people who may be one on the list; nobody is joined by that.",
+          lambda of: of.review.suggest, review_replies.SuggestionsTaken, Role.OPERATOR, takes=Suggesting,
+          statuses=(503,), guarded=True),
+    Route("POST", "/v1/people/accept", "Make one person of the two of a suggestion.", lambda of: of.review.accept,
+          people_replies.IdentityDone, Role.OPERATOR, takes=review_replies.Decision, statuses=(404, 503), guarded=True),
+    Route("POST", "/v1/people/reject", "Leave the two of a suggestion two people, and do not suggest them again.",
+          lambda of: of.review.reject, people_replies.IdentityDone, Role.OPERATOR, takes=review_replies.Decision,
           statuses=(404, 503), guarded=True),
     Route("GET", "/v1/people/{person_id}/graphml", "One person as GraphML, what was left out included.",
           lambda of: of.people.graphml, None, payloads="required", statuses=(409,), content=GRAPHML,

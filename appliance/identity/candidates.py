@@ -58,7 +58,7 @@ def _people(store: Store, rules: Rules, said: list[int]) -> list[Described]:
         if min(row.id for row in rows if row.id in traits) in here:
             usable = [row for row in rows if row.shared is None]
             if usable:
-                naming = min(usable, key=lambda row: (rules.priority(store.text(row.type)), row.first_ms, row.id))
+                naming = min(usable, key=lambda row: (rules.priority(store.text(row.type)), row.first_ms, row.value))
                 found.append(Described(store.names.text(root), store.id_of(naming), _gathered(rows, traits)))
     return found
 

@@ -13,12 +13,13 @@ import aiohttp
 import msgspec
 import pytest
 
-from appliance.control import people_replies, replies
+from appliance.control import people_replies, replies, review_replies
 from appliance.control.routes import EVENTS, ROUTES, Route
 from appliance.control.tokens import Role
 from appliance.core import logs
 from appliance.core.config import ControlConfig
 from appliance.core.event import Refused
+from appliance.identity.review import Suggesting
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -53,6 +54,8 @@ def asked(route: Route, letter_id: int, room: Room) -> Asked:
         replies.ReplayOrder: {"destination": "crm", "from_ms": 2, "to_ms": 1},
         people_replies.Undo: {"merge": "999"},
         people_replies.Pair: msgspec.to_builtins(pair),
+        Suggesting: {"pairs": []},
+        review_replies.Decision: {"number": 999},
     }
     return Asked(path, bodies.get(route.takes), queries.get(route.path, {}))
 
@@ -79,6 +82,8 @@ async def furnished(
         for number, ids in enumerate(({"anonymousId": "visitor"}, {"userId": "u3"})):
             await room.collect({"type": "identify", **ids, "traits": traits, "messageId": f"identify{number}"})
         await room.settled()
+        suggested = {"a": ["user_id", "u1"], "b": ["user_id", "u3"], "probability": 1.0, "weight": 9.0, "why": [MARK]}
+        await room.post("/v1/people/suggestions", {"pairs": [suggested]})
         await room.log.refuse([Refused("web", room.clock.wall_ms(), "203.0.113.9", "invalid json", MARK.encode())])
         logs.recent.add(room.clock.wall_ms(), "debug", "plugin", "event_posted", {"payload": MARK})
         await room.until("/v1/overview", lambda one: one["dead_total"] == 1 and one["destinations"][0]["held_events"])
@@ -210,7 +215,8 @@ async def test_whoami_tells_each_holder_apart(tmp_path: Path, make_sink: Any, mo
         headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR, False]}"}
         async with session.post("/v1/destinations/crm/resume", headers=headers) as reply:
             assert reply.status == 200
-        entries = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] != "sample.read"]
+        furnishing = ("sample.read", "people.suggest")
+        entries = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] not in furnishing]
         assert [(one["who"], one["role"], one["what"]) for one in entries] == [
             ("operator-false", "operator", "destination.resume"),
             ("admin", "admin", "destination.pause"),
