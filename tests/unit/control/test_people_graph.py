@@ -354,6 +354,19 @@ async def test_without_a_graph_it_says_how_to_get_one(tmp_path: Path) -> None:
             await room.post(f"/v1/people/{path}", body, 409)
 
 
+async def test_who_is_not_found_may_be_among_what_the_graph_has_yet_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, graph=True) as room:
+        await collect(room, ANN)
+        assert room.identifier is not None
+        monkeypatch.setattr(room.identifier, "_turn", lambda: False)
+        await room.collect({"type": "track", "userId": "late", "messageId": "late"})
+        answers = {name: await room.get("/v1/people", id=name) for name in ("late", "ann")}
+        assert (answers["late"]["people"], answers["late"]["complete"]) == ([], False)
+        assert answers["ann"]["complete"]
+
+
 async def test_only_so_much_of_the_log_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path, graph=True) as room:
         await collect(room, *({"userId": f"u{number % 10}", "messageId": f"m{number}"} for number in range(60)))
