@@ -10,6 +10,7 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ def moment(milliseconds: int) -> str:
     return text.replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=4096)
 def day(number: int) -> str:
     """A day by its number since 1970, as `2030-01-31`."""
     return (date(1970, 1, 1) + timedelta(days=number)).isoformat()

@@ -14,6 +14,7 @@ import networkx
 import pytest
 
 from appliance.control import people_of_graph, people_pages
+from appliance.core.errors import Overloaded
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -257,6 +258,23 @@ async def test_an_act_that_the_graph_does_not_come_to_in_time_says_so(
         await room.collect({"type": "track", "userId": "x", "messageId": "wakes"})
         error = (await room.post("/v1/people/undo", {"merge": "3"}, 503))["error"]
         assert error["code"] == "not_yet" and "will be done" in error["message"]
+
+
+async def test_an_act_that_the_log_does_not_take_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any) -> None:
+        raise Overloaded("the disk budget is spent", 30)
+
+    async with running(tmp_path, graph=True) as room:
+        await collect(room, ANN, BOB, BAD_ALIAS)
+        with monkeypatch.context() as patched:
+            patched.setattr(room.log, "append", full)
+            error = (await room.post("/v1/people/undo", {"merge": "3"}, 503))["error"]
+        assert error["message"] == "the disk budget is spent; nothing was changed" and error["next"]
+        assert await who(room, "ann") == await who(room, "bob")
+        (line,) = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] == "people.undo"]
+        assert line["outcome"].startswith("failed: the disk budget is spent")
 
 
 async def test_exports_hold_everybody_and_leave_nothing_behind(tmp_path: Path) -> None:
