@@ -61,6 +61,7 @@ class App:
         self._config_path = config_path
         self._control_listens = False
         memory.limit_arenas()
+        memory.collect_nothing()
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._shelf = Shelf(data)
         self._loaded = self._read()

@@ -177,10 +177,15 @@ class Files:
             path.unlink(missing_ok=True)
 
     def _give_up(self) -> None:
-        """Cut off what was written of a batch, and write no more to this file: its disk has failed once."""
+        """Cut off what was written of a batch, and write no more to this file: its disk has failed once.
+
+        One that holds nothing goes: there may be many tries, and empty files would push out full ones (`files_max`).
+        """
         if self._file >= 0:
             try:
                 os.ftruncate(self._file, self._size)
+                if not self._size and _same(self._file, self._path):
+                    self._path.unlink()
             except OSError as error:
                 self._log.error("file_not_cut", file=str(self._path), bytes=self._size, error=str(error))
             self._let_go()

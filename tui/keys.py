@@ -67,7 +67,7 @@ _TABLE = (
     Key("zoom", "z", "zoom", "details alone, or beside the list", ("tail", "dead", "destinations"), shown=False),
     Key("pause", "p", "pause", "pause; positions and queues are kept", ("overview", "destinations"), "operator"),
     Key("resume", "r", "resume", "resume from where it stood", ("overview", "destinations"), "operator"),
-    Key("swap", "s", "swap", "the other table of this screen", ("overview", "audit")),
+    Key("swap", "s", "swap", "the other table of this screen", ("overview", "people", "audit")),
     Key("view", "v", "view", "the next of health, queue, errors, config", ("destinations",)),
     Key("mark", "space", "mark", "mark a dead letter, or take the mark away", ("dead",)),
     Key("mark_all", "a", "all", "mark all that match the filter, on every page, or none", ("dead",)),
@@ -84,6 +84,7 @@ _TABLE = (
     Key("edit", "E", "edit", "edit a copy and requeue it in the letter's place", ("dead",), "admin", True),
     Key("purge", "P", "purge", "delete dead letters for good", ("dead",), "admin", True),
     Key("cancel_replay", "C", "cancel replay", "end a replay; the rest stays unsent", ("log",), "operator", True),
+    Key("undo", "U", "undo merge", "undo a merge: part those whom it joined", ("people",), "operator", True),
     # What every screen has.
     Key("filter", "slash", "filter", "filter, or search"),
     Key("next_page", "right_square_bracket", "next page", "the next 200 rows", shown=False),

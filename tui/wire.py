@@ -7,6 +7,13 @@ from typing import Any
 
 import msgspec
 
+from tui.wire_people import Group as Group
+from tui.wire_people import Id as Id
+from tui.wire_people import Link as Link
+from tui.wire_people import Member as Member
+from tui.wire_people import Merge as Merge
+from tui.wire_people import Parting as Parting
+from tui.wire_people import PersonDetail as PersonDetail
 from tui.wire_records import AuditEntry as AuditEntry
 from tui.wire_records import AuditPage as AuditPage
 from tui.wire_records import Change as Change
@@ -319,16 +326,19 @@ class Queue(msgspec.Struct):
 
 
 class Person(msgspec.Struct):
+    """Somebody who was found; `ids_total` is 0 where there is no person graph."""
+
     person: str = ""
     ids: dict[str, list[str]] = {}
+    ids_total: int = 0
     queues: list[Queue] = []
     events: list[Event] = []
-    scanned_events: int = 0
-    complete: bool = True
 
 
 class People(msgspec.Struct):
     people: list[Person] = []
+    scanned_events: int = 0
+    complete: bool = True
 
 
 class Standing(msgspec.Struct):

@@ -22,6 +22,11 @@ def release() -> None:
     _call("malloc_trim", 0)
 
 
+def collect_nothing() -> None:
+    """Until `collect_less`: to look for cycles in what a start builds takes as long as to build it."""
+    gc.disable()
+
+
 def collect_less() -> None:
     """Spare the collector of cycles what lives as long as the process; call it once everything is built.
 
@@ -31,6 +36,7 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 def unmap(file: Path) -> None:

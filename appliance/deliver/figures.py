@@ -1,5 +1,6 @@
 """What an operator sees of one destination: counts since the start, latencies of the last calls, errors by kind."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from appliance.deliver.outcome import Result
 from appliance.wal.types import HeldHead
 
 OLDEST_KEPT_MS = 5_000
+LOOK_SHARE = 0.01
+"""Of the time, at most, that goes into looking at all who wait: with 200,000 of them one look takes a second."""
 KINDS_MAX = 50
 """Different errors that are told apart."""
 
@@ -66,17 +69,19 @@ class OldestHeld:
 
     Args:
         heads: of all held lanes.
+        seconds: a clock for how long a look takes.
     """
 
-    def __init__(self, heads: Callable[[], list[HeldHead]]) -> None:
-        self._heads = heads
-        self._found_ms = self._looked_ms = 0
+    def __init__(self, heads: Callable[[], list[HeldHead]], seconds: Callable[[], float] = time.perf_counter) -> None:
+        self._heads, self._seconds = heads, seconds
+        self._found_ms = self._looked_ms = self._rest_ms = 0
 
     def first_failed_ms(self, now_ms: int) -> int:
-        """Log time, up to `OLDEST_KEPT_MS` late to notice that it was settled; 0 where none has failed yet."""
-        if not self._found_ms or now_ms - self._looked_ms >= OLDEST_KEPT_MS:
-            self._looked_ms = now_ms
+        """Log time, a few seconds late to notice that it was settled; 0 where none has failed yet."""
+        if now_ms - self._looked_ms >= max(self._rest_ms, OLDEST_KEPT_MS if self._found_ms else 0):
+            began_s, self._looked_ms = self._seconds(), now_ms
             self._found_ms = min((head.first_failed_ms for head in self._heads() if head.first_failed_ms), default=0)
+            self._rest_ms = int((self._seconds() - began_s) * 1000 / LOOK_SHARE)
         return self._found_ms
 
 

@@ -7,15 +7,31 @@ from appliance.identity.store import IdRow
 
 
 class Known:
-    """One id in memory; `origin` is 0 until it has a person."""
+    """One id in memory; `origin` is 0 until it has a person.
 
-    __slots__ = ("dirty", "first_ms", "id", "last_day", "number", "origin", "shared", "users", "value", "word")
+    Attributes:
+        stored: the store had it when it was asked; without that, edges of it stand in memory alone.
+    """
+
+    __slots__ = (
+        "dirty",
+        "first_ms",
+        "id",
+        "last_day",
+        "number",
+        "origin",
+        "shared",
+        "stored",
+        "users",
+        "value",
+        "word",
+    )
 
     def __init__(self, id: Id, number: int, word: int, value: str) -> None:
         self.id, self.number, self.word, self.value = id, number, word, value
         self.origin = self.first_ms = self.last_day = self.users = 0
         self.shared: int | None = None
-        self.dirty = False
+        self.dirty = self.stored = False
 
     def row(self) -> IdRow:
         """As the store keeps it."""

@@ -77,7 +77,8 @@ class Stitcher:
         self._next: dict[int, int] = {}
         """Person -> the one it became; itself for a root."""
         self._pairs: dict[tuple[int, int], int] = {}
-        """Edge -> its state, EXPLICIT added where it is."""
+        """Edge -> its state, EXPLICIT added where it is; beside it pairs that the store has no edge of."""
+        self._no_edge = set[tuple[int, int]]()
         self._counts: dict[int, dict[str, int]] = {}
         """Root -> ids by type."""
         self._dirty: list[Known] = []
@@ -93,22 +94,20 @@ class Stitcher:
         fresh = [seen for seen in events if seen.explicit or seen.ids not in settled]
         if not fresh:
             return
-        ids = self._ids
+        # A set minus the keys of a dictionary would walk through all of these; each is looked up instead.
+        ids, people = self._ids, self._next
         self._load_ids({one for seen in fresh for one in seen.ids if one not in ids})
         linked = [[ids[one] for one in seen.ids if one in ids] for seen in fresh]
-        self._load_winners({each.origin for known in linked for each in known if each.origin} - self._next.keys())
+        self._load_winners({one.origin for known in linked for one in known if one.origin and one.origin not in people})
         several = [(hub_of(known), known) for known in linked if len(known) > 1]
-        pairs: set[tuple[int, int]] = set()
-        for hub, known in several:
-            if hub.origin:
-                number = hub.number
-                pairs.update([(number, other.number) for other in known if other.origin and other is not hub])
-        self._load_edges(pairs - self._pairs.keys())
+        pairs = {(hub.number, one.number) for hub, known in several if hub.stored for one in known if one.stored}
+        self._load_edges(pairs)
+        self._load_edges({(b, a) for a, b in pairs if (a, b) in self._no_edge})
         roots: set[int] = set()
         for hub, known in several:
             if any((hub.number, other.number) not in self._pairs for other in known if other is not hub):
                 roots.update([self.root(each.origin) for each in known if each.origin])
-        self._load_counts(roots - self._counts.keys())
+        self._load_counts({root for root in roots if root not in self._counts})
 
     def flush(self) -> None:
         """Write what was decided."""
@@ -127,13 +126,15 @@ class Stitcher:
 
     def trim(self) -> None:
         """After a flush: keep memory within its bounds."""
-        if max(len(self._settled), len(self._ids), len(self._pairs), len(self._next), len(self._counts)) > IDS_KEPT_MAX:
+        kept = (self._settled, self._ids, self._pairs, self._no_edge, self._next, self._counts)
+        if any(len(each) > IDS_KEPT_MAX for each in kept):
             self.forget()
 
     def forget(self) -> None:
         """Drop all that was read or decided and is not flushed."""
-        for kept in (self._settled, self._ids, self._numbers, self._next, self._pairs, self._counts, self._edges):
+        for kept in (self._settled, self._ids, self._numbers, self._next, self._counts, self._edges, self._pairs):
             kept.clear()
+        self._no_edge.clear()
         self.forbidden.forget()
         self._dirty, self._merges, self.to_share = [], [], []
 
@@ -220,9 +221,11 @@ class Stitcher:
     def _state(self, a: Known, b: Known) -> int | None:
         """What was decided of this pair, EXPLICIT added where it was explicit; None: nothing."""
         pair = (a.number, b.number)
-        if pair not in self._pairs and a.first_ms and b.first_ms:
+        state = self._pairs.get(pair)
+        if state is None and a.stored and b.stored and pair not in self._no_edge:
             self._load_edges({pair})
-        return self._pairs.get(pair)
+            state = self._pairs.get(pair)
+        return state
 
     def _decide(self, hub: Known, other: Known, seen: Seen) -> None:
         explicit = seen.explicit
@@ -252,8 +255,8 @@ class Stitcher:
         if one and two:
             if one == two:
                 return HOLDS
-            if (self._state(other, hub) or HOLDS) % EXPLICIT == UNDONE and not self._is_act(seen):
-                return UNDONE
+            if (self._state(other, hub) or HOLDS) % EXPLICIT == UNDONE and seen.record.source:
+                return UNDONE  # but for an operator's act, whose record has no source
         day = seen.record.received_ms // DAY_MS
         for known in (hub, other):
             window_days = self.rules.window_days(known.id.type)
@@ -263,10 +266,6 @@ class Stitcher:
         if state == HOLDS and one and two and self.forbidden.between(one, two, self.root):
             return FORBIDDEN
         return state
-
-    @staticmethod
-    def _is_act(seen: Seen) -> bool:
-        return not seen.record.source
 
     def _count(self, known: Known, other: Known) -> None:
         """One more unique id was seen with `known`; with too many it is shared."""
@@ -343,44 +342,45 @@ class Stitcher:
         )
 
     def _load_ids(self, wanted: set[Id]) -> None:
-        store = self.store
-        numbers = {one: store.digest(one) for one in wanted if store.word(one.type) is not None}
+        store, taken = self.store, self._numbers
+        words = {type: store.word(type) for type in {one.type for one in wanted}}
+        numbers = {one: store.digest(one) for one in wanted if words[one.type] is not None}
         while numbers:
             rows = {row.id: row for row in store.ids(numbers.values())}
             again: dict[Id, int] = {}
             for one, number in numbers.items():
-                row, word, value = rows.get(number), store.word(one.type) or 0, carried(one.value)
-                if self._numbers.get(number, one) != one or (row and (row.type, row.value) != (word, value)):
+                row, word, value = rows.get(number), words[one.type] or 0, carried(one.value)
+                if taken.get(number, one) != one or (row and (row.type, row.value) != (word, value)):
                     again[one] = after(number)
                     continue
                 known = self._ids[one] = Known(one, number, word, value)
-                self._numbers[number] = one
+                taken[number] = one
                 if row is not None:
+                    known.stored = True
                     _, _, _, known.origin, known.first_ms, known.last_day, known.users, known.shared = row
             numbers = again
 
     def _load_winners(self, persons: set[int]) -> None:
-        if not persons:
-            return
-        met = set(persons)
-        for loser, winner in self.store.winners(persons):
-            self._next.setdefault(loser, winner)
-            met.add(winner)
-        for person in met:
-            self._next.setdefault(person, person)
+        if persons:
+            links = self.store.winners(persons)
+            for loser, winner in links:
+                self._next.setdefault(loser, winner)
+            for person in persons.union(*links):
+                self._next.setdefault(person, person)
 
     def _load_counts(self, roots: set[int]) -> None:
-        if not roots:
-            return
-        found: dict[int, dict[str, int]] = {root: {} for root in roots}
-        for root, type, count in self.store.counts(roots):
-            found[root][self.store.text(type)] = count
-        self._counts.update(found)
+        if roots:
+            found: dict[int, dict[str, int]] = {root: {} for root in roots}
+            for root, type, count in self.store.counts(roots):
+                found[root][self.store.text(type)] = count
+            self._counts.update(found)
 
     def _load_edges(self, pairs: set[tuple[int, int]]) -> None:
+        pairs = {pair for pair in pairs if pair[0] != pair[1] and pair not in self._pairs and pair not in self._no_edge}
         if pairs:
             for a, b, state, explicit in self.store.edge_states(pairs):
                 self._pairs[a, b] = state + EXPLICIT * explicit
+            self._no_edge |= pairs
 
 
 def refusal(one: dict[str, int], two: dict[str, int], rules: Rules, *, explicit: bool) -> int:

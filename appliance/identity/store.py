@@ -71,9 +71,9 @@ class MergeRow(NamedTuple):
     until: int | None
 
 
-_IDS = msgspec.json.Decoder(list[tuple[int, int, str, int, int, int, int, int | None]])
+_IDS = msgspec.json.Decoder(list[IdRow])
 _NUMBERS = msgspec.json.Decoder(list[list[int]])
-_NULLABLE = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | None]])
+_MERGES = msgspec.json.Decoder(list[MergeRow])
 
 _ID_COLUMNS = """json_group_array(json_array(id, type, iif(typeof(value) = 'blob', '\x01' || hex(value), value),
     origin, first_ms, last_day, users, shared))"""
@@ -272,7 +272,7 @@ class Store:
     def ids(self, numbers: Iterable[int]) -> list[IdRow]:
         """Rows of these numbers, as far as there are any."""
         sql = f"SELECT {_ID_COLUMNS} FROM ids WHERE id IN (SELECT value FROM json_each(?1))"
-        return self._id_rows(self.json(sql, list(numbers)))
+        return _IDS.decode(self.json(sql, list(numbers)))
 
     def id_of(self, row: IdRow) -> Id:
         """The id that the row is of."""
@@ -299,10 +299,7 @@ class Store:
     def members(self, persons: Iterable[int]) -> list[IdRow]:
         """All ids of these people (present ones: roots)."""
         sql = f"{_DOWN} SELECT {_ID_COLUMNS} FROM down JOIN ids ON ids.origin = down.person"
-        return self._id_rows(self.json(sql, list(persons)))
-
-    def _id_rows(self, text: bytes) -> list[IdRow]:
-        return [IdRow(*row) for row in _IDS.decode(text)]
+        return _IDS.decode(self.json(sql, list(persons)))
 
     def put_ids(self, rows: Iterable[IdRow]) -> None:
         """New and changed ids."""
@@ -311,7 +308,10 @@ class Store:
             "ON CONFLICT (id) DO UPDATE SET origin = excluded.origin, last_day = excluded.last_day, "
             "users = excluded.users, shared = excluded.shared",
             len(IdRow._fields),
-            [(row.id, row.type, packed(written(row.value)), *row[3:]) for row in rows],
+            [
+                (id, type, bytes.fromhex(value[1:]) if value[:1] == "\x01" else value, *rest)
+                for id, type, value, *rest in rows
+            ],
         )
 
     # People --------------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ class Store:
             UNION SELECT merges.winner FROM up JOIN merges ON merges.loser = up.person
         ) SELECT json_group_array(json_array(merge, loser, winner, a, b, until))
             FROM merges WHERE loser IN (SELECT person FROM up)"""
-        return [MergeRow(*row) for row in _NULLABLE.decode(self.json(sql, list(losers)))]
+        return _MERGES.decode(self.json(sql, list(losers)))
 
     def put_merges(self, rows: Sequence[MergeRow]) -> None:
         """New merges."""
@@ -369,7 +369,7 @@ class Store:
         """[a, b, state, explicit] of these pairs, as far as there is an edge."""
         sql = """SELECT json_group_array(json_array(a, b, state, explicit)) FROM edges
             WHERE (a, b) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))"""
-        return _NUMBERS.decode(self.json(sql, [list(pair) for pair in pairs]))
+        return _NUMBERS.decode(self.json(sql, list(pairs)))
 
     def put_edges(self, rows: Sequence[EdgeRow]) -> None:
         """New edges, and those that were decided anew."""

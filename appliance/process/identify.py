@@ -37,6 +37,9 @@ AGAIN_S = 1.0
 TURN_S = 0.005
 """Under load the graph turns at most once in so long: each turn has a cost of its own."""
 ACT_TIMEOUT_S = 10.0
+STOP_S = 5.0
+LAG_EVENTS = 50_000
+"""Further behind than this is worth a word."""
 EVENTS_KEPT_MAX = 50_000
 _LOG = logs.logger("identity")
 
@@ -111,10 +114,12 @@ class Identifier:
 
     def faults(self) -> list[str]:
         """What needs a person, in words; any thread."""
+        words = [self.trouble] if self.trouble else []
         if self.quarantined:
-            aside = f"identity: a damaged person graph was set aside in {self.quarantined}; people were found anew"
-            return [aside, self.trouble] if self.trouble else [aside]
-        return [self.trouble] if self.trouble else []
+            words.append(f"identity: a damaged graph was set aside in {self.quarantined}; people were found anew")
+        if (lag := self.lag) > LAG_EVENTS:
+            words.append(f"identity: the person graph is {lag:,} events behind; destinations wait for it")
+        return words
 
     def stop(self) -> None:
         """Finish what is under way; blocking. The past can be asked until `close`."""
@@ -122,8 +127,11 @@ class Identifier:
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
-            self._thread.join()
-        self._graph.close()
+            self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            _LOG.error("graph_left_behind", after_s=STOP_S, kept="what it has committed; it reads on at the next start")
+        else:
+            self._graph.close()
 
     def close(self) -> None:
         """Nobody asks any more."""
@@ -244,6 +252,7 @@ class Identifier:
         if self._forgetting:
             self._forgetting = False
             graph.forget_cached()
+        last = self._log.last_sequence
         try:
             blocks = self._log.read(graph.cursor, READ_BYTES)
         except DamagedBlock as damage:
@@ -253,6 +262,9 @@ class Identifier:
             return True
         if blocks:
             self._apply(blocks)
+        elif graph.cursor < last:  # What stood there is gone.
+            graph.apply([], last)
+            self._publish(last)
         self._checkpoint()
         return bool(blocks)
 

@@ -292,6 +292,19 @@ async def test_a_batch_that_does_not_fit_leaves_nothing_of_itself(tmp_path: Path
     assert numbers(tmp_path) == [0, 3]
 
 
+async def test_tries_on_a_full_disk_leave_no_files_and_push_none_out(tmp_path: Path) -> None:
+    options = {"folder": str(tmp_path), "rotate_bytes": 1000, "files_max": 3}
+    async with bound(JSONL, options) as instance:
+        with small_files():
+            for number in range(3):
+                await instance.call([numbered(number, 1000)])
+            for _ in range(10):
+                assert (await instance.call([numbered(3, 3000)])).results[0].kind == "retry"
+                assert numbers(tmp_path)[-2:] == [1, 2] and len(files(tmp_path)) <= 3
+        assert (await instance.call([numbered(3, 3000)])).results[0].kind == "succeeded"
+    assert numbers(tmp_path) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("how", ["delete", "move", "folder"])
 async def test_a_file_that_is_taken_away_is_followed_by_another(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "out"

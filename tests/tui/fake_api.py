@@ -103,6 +103,8 @@ class FakeApi:
         self.answers.set()
         self.changed_to = 0
         """Where not 0: the next action answers 409, and so many dead letters there are from then on."""
+        self.ids_total = 5
+        """0: without a person graph."""
         self.lost_answers = 0
         """So many actions are done, and their answers lost."""
         self.destinations = [destination("warehouse-feed", plugin="jsonl"), failing("crm"),
@@ -175,7 +177,10 @@ class FakeApi:
             "/v1/dead/count": _json(lambda request: self._count(self._matching(request))),
             "/v1/dead/export": self._export,
             r"/v1/dead/{id:\d+}": _json(self._letter),
-            "/v1/people": _json(lambda request: {"people": [self.person()] if request.query["id"] else []}),
+            "/v1/people": _json(lambda request: {"people": [self.person()] if request.query["id"] else [],
+                                                 "scanned_events": 200_000, "complete": False}),
+            "/v1/people/parting": _json(lambda request: self.parting()),
+            "/v1/people/{person}": _json(lambda request: self.person_detail()),
             "/v1/events/{id}": _json(self._trace),
             "/v1/replays": _json(lambda request: {"replays": self.replays}),
             "/v1/wal/stats": _json(lambda request: self.overview()["log"]),
@@ -223,8 +228,31 @@ class FakeApi:
             "queues": [{"destination": "crm", "state": "held", "events": 18, "head": head},
                        {"destination": "warehouse-feed", "state": "clear", "events": 0, "head": None}],
             "events": [event(number, user_id="u42") for number in range(4)] + [event(9, event=HOSTILE)],
-            "scanned_events": 200_000, "complete": False,
+            "ids_total": self.ids_total,
         }  # fmt: skip
+
+    def person_detail(self) -> dict[str, Any]:
+        def one(type: str, value: str, **given: Any) -> dict[str, Any]:
+            return {"type": type, "value": value, "first_seen_ms": NOW_MS - 9 * HOUR_MS, "last_seen": "2030-03-17",
+                    "edges": 1, "shared": False, "unique_ids": 1, **given}  # fmt: skip
+
+        merge = {"merge": "17", "when_ms": NOW_MS - HOUR_MS, "loser": "u41", "winner": "u42", "message_id": "m-0017",
+                 "source": "web", "holds": True, "ended": "", "ids": [one("user_id", "u42"), one("user_id", HOSTILE)]}  # fmt: skip
+        undone = {**merge, "merge": "9", "holds": False, "ended": "undone by an operator",
+                  "ids": [one("email", "ann@example.com"), one("user_id", "u42")]}  # fmt: skip
+        return {
+            "person": "u42", "was": ["u41"],
+            "members": [one("user_id", "u42"), one("anonymous_id", "a-1"), one("anonymous_id", HOSTILE),
+                        one("email", "ann@example.com"), one("phone", "")],
+            "left_out": [{"id": one("anonymous_id", "a-1"), "other": one("user_id", "u7"), "other_person": "u7",
+                          "reason": "two people with an id of a type that is unique"}],
+            "left_out_total": 1, "merges": [merge, undone], "forbidden": [],
+            "devices": [one("device_id", "kiosk", shared=True, unique_ids=5, person="u99")],
+        }  # fmt: skip
+
+    def parting(self) -> dict[str, Any]:
+        ids = [{"type": "user_id", "value": "u42"}, {"type": "email", "value": "ann@example.com"}]
+        return {"people": [{"ids": ids}, {"ids": [{"type": "user_id", "value": HOSTILE}]}]}
 
     def settings(self) -> list[dict[str, Any]]:
         return [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.conftest import Started
+from tests.tui.conftest import Desk, Started
 from tests.tui.fake_api import HOSTILE, FakeApi, destination, event, setting
 from tui.screens.confirm import Confirm
 from tui.screens.edit import Edit
@@ -268,6 +268,73 @@ async def test_people_are_found_by_any_id(start: Start, api: FakeApi) -> None:
         await desk.sees("◐ held")
         await desk.press("tab", "tab", "tab", "w")
         await desk.sees("collected 3 s ago")
+
+
+async def searched(desk: Desk) -> None:
+    """A person found, and all of them shown."""
+    await desk.go("4", "press / and give any id")
+    await desk.press("slash", "u", "enter")
+    await desk.sees("anonymous_id")
+
+
+async def test_a_person_has_ids_of_all_types_and_merges(start: Start, api: FakeApi) -> None:
+    async with start(size=(140, 45)) as desk:
+        await searched(desk)
+        for words in (
+            "email",
+            "phone",
+            "(hidden)",
+            "device_id:kiosk  shared by 5",
+            "left out",
+            "user_id:u7",
+            "undone by an operator",
+        ):
+            await desk.sees(words)
+        assert api.asked.count("/v1/people/u42") == 1, "it is asked for once per search"
+
+
+async def test_without_a_person_graph_what_was_found_is_shown(start: Start, api: FakeApi) -> None:
+    api.ids_total = 0
+    async with start() as desk:
+        await desk.go("4", "press / and give any id")
+        await desk.press("slash", "u", "enter")
+        await desk.sees("anonymousId")
+        await desk.press("s", "U")
+        await desk.sees("there is no merge to undo here")
+        assert "/v1/people/u42" not in api.asked and api.acted == []
+
+
+async def test_a_merge_is_undone_after_a_question_that_says_who_is_parted(start: Start, api: FakeApi) -> None:
+    async with start(size=(80, 24)) as desk:
+        await searched(desk)
+        await desk.press("U")
+        await desk.sees("choose a merge, then press U again")
+        await desk.press("U")
+        await desk.sees("One person becomes 2 people: user_id:u42")
+        await desk.press("escape")
+        await desk.sees("nothing was done")
+        assert api.acted == []
+        await desk.press("U")
+        await desk.sees("One person becomes 2 people")
+        searches = len([one for one in api.asked if one.startswith("/v1/people?")])
+        await desk.press("Y")
+        await desk.until(lambda: api.acted)
+        assert [(one.path, one.body) for one in api.acted] == [("/v1/people/undo", {"merge": "17"})] and api.acted[
+            0
+        ].key
+        await desk.until(lambda: len([one for one in api.asked if one.startswith("/v1/people?")]) > searches)
+        await desk.press("down", "U")
+        await desk.sees("merge 9 holds no more: undone by an operator")
+        assert len(api.acted) == 1
+
+
+async def test_who_may_not_undo_is_told(start: Start, api: FakeApi) -> None:
+    api.role = "viewer"
+    async with start() as desk:
+        await searched(desk)
+        await desk.press("s", "U")
+        await desk.sees("operator")
+        assert api.acted == []
 
 
 async def test_a_queue_leads_to_its_person(start: Start, api: FakeApi) -> None:

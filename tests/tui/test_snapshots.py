@@ -38,6 +38,8 @@ DIALOGUES = {
     "help": (("5", "question_mark"), "Everywhere"),
     "errors": (("3", "v", "v"), "overloaded"),
     "queue": (("3", "v"), "u42"),
+    "merges": (("4", "s"), "undone by"),
+    "undo": (("4", "s", "U"), "One person becomes 2"),
     "logs": (("8", "s"), "breaker_opened"),
 }
 """Dialogues and second views: the keys to them, and what shows that they are there."""

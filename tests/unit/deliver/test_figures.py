@@ -1,5 +1,7 @@
 """What an operator sees of a destination: the oldest held event, rates and errors by kind."""
 
+import pytest
+
 from appliance.deliver.figures import KINDS_MAX, OLDEST_KEPT_MS, Figures, OldestHeld
 from appliance.deliver.outcome import Result
 from appliance.wal.types import HeldHead
@@ -26,7 +28,7 @@ def test_the_oldest_is_the_first_that_failed_whoever_has_not_yet() -> None:
         looks.append(1)
         return heads
 
-    oldest = OldestHeld(look)
+    oldest = OldestHeld(look, lambda: 0.0)
     assert oldest.first_failed_ms(100) == 50
     heads = [head(70)]
     assert [oldest.first_failed_ms(100 + OLDEST_KEPT_MS - 1) for _ in range(1_000)] == [50] * 1_000
@@ -36,6 +38,24 @@ def test_the_oldest_is_the_first_that_failed_whoever_has_not_yet() -> None:
     assert oldest.first_failed_ms(100 + 3 * OLDEST_KEPT_MS) == 0
     heads = [head(90)]
     assert oldest.first_failed_ms(100 + 3 * OLDEST_KEPT_MS) == 90, "nothing found is not remembered"
+
+
+@pytest.mark.parametrize("first_failed_ms", [50, 0])
+def test_a_look_that_takes_long_is_seldom_taken(first_failed_ms: int) -> None:
+    """Requests wait for it."""
+    now_s, looks = 0.0, 0
+
+    def look() -> list[HeldHead]:
+        nonlocal now_s, looks
+        now_s, looks = now_s + 2.0, looks + 1
+        return [head(first_failed_ms)]
+
+    oldest = OldestHeld(look, lambda: now_s)
+    for now_ms in range(300_000, 500_000, 1_000):
+        oldest.first_failed_ms(now_ms)
+    assert looks == 1, "two seconds of two hundred"
+    oldest.first_failed_ms(500_000)
+    assert looks == 2
 
 
 def test_rates_and_errors_of_late() -> None:
