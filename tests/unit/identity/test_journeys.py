@@ -136,6 +136,24 @@ def test_a_shared_kiosk_brings_browsers_together_no_more(walk: Walk) -> None:
     assert world.person(browser("a1"), together) == world.person(browser("a2"), together) == people[0]
 
 
+def test_two_ids_that_one_event_makes_shared_leave_the_past_as_it_was(walk: Walk) -> None:
+    log = Journey()
+    log.track(email="info@example.com", device="K", anonymous="a1")
+    log.track(device="K", anonymous="a2")
+    log.track(device="K", anonymous="a3")
+    log.track(user="u1", email="info@example.com", device="K")
+    before = [log.track(anonymous=name) for name in ("a1", "a2", "a3")]
+    both = log.track(user="u2", email="info@example.com", device="K")
+    after = [log.track(anonymous=name) for name in ("a1", "a2", "a3")]
+    last = log.track(user="u1")
+    world = walk(log.records, {"shared_after": 1})
+    people = world.past.people(log.records)
+    assert {people[place - 1] for place in (1, 2, 3, 4, *before)} == {people[0]}
+    apart = [*after, last, both]
+    assert len({people[place - 1] for place in apart}) == len(apart)
+    assert world.store.one("SELECT count(*) FROM ids WHERE shared = ?", both) == 2
+
+
 def two_customers() -> Journey:
     """Ann is older and larger; both have two ids, and a third each later."""
     log = Journey()
