@@ -39,13 +39,16 @@ def device(value: str) -> Id:
 
 @pytest.fixture
 def walk(tmp_path: Path) -> Walk:
-    """Applies a log in batches of 1, 7 and all, to a graph each; all of them and their pasts must say the same."""
+    """Applies a log in batches of 1, 7 and all, to a graph each; all of them and their pasts must say the same.
+
+    The first of them remembers nothing from batch to batch but what is in its file.
+    """
 
     def walked(records: Sequence[Record], config: dict[str, Any] | None = None) -> World:
         worlds, said = [], []
         for batch in (1, 7, 0):
             world = World(tmp_path / f"people{batch}.sqlite", config)
-            reading = world.read(records, batch)
+            reading = world.read(records, batch, forgetful=batch == 1)
             upto = records[-1].sequence
             assert world.past.people(records) == reading.people, f"batches of {batch}"
             assert world.past.changes(0, upto) == reading.changes, f"batches of {batch}"
@@ -375,8 +378,10 @@ def test_an_id_beyond_its_window_joins_nobody_and_is_still_somebody(walk: Walk) 
     left = log.track(device="D", anonymous="a3", day=5)
     alone = log.track(device="D", day=5)
     fresh = log.track(device="D", anonymous="a4", day=6)
+    last = log.track(anonymous="a4", day=6)
     world = walk(log.records, config)
     people = world.past.people(log.records)
+    assert people[last - 1] == people[0]
     assert people[left - 1] == people[0], "it still attributes"
     assert people[alone - 1] == people[0]
     assert members(world, device("D"), fresh) == {"D", "a1", "a2", "a4"}
