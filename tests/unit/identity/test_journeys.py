@@ -157,6 +157,30 @@ def test_two_ids_that_one_event_makes_shared_leave_the_past_as_it_was(walk: Walk
     assert world.store.one("SELECT count(*) FROM ids WHERE shared = ?", both) == 2
 
 
+def test_who_would_fall_into_too_many_people_at_once_stays_one(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.identity.stitch.ORDINALS_MAX", 3)
+    log = two_customers()
+    refused = log.act(Act(forbid=(user("ann"), browser("a1"))))
+    log.track(device="K", anonymous="x")
+    shared = [log.track(user=f"u{n}", device="K") for n in range(4)][-1]
+    last = [
+        log.track(anonymous="a1"),
+        log.track(anonymous="x"),
+        log.track(device="K"),
+        log.track(user="u3", device="K"),
+    ]
+    world = walk(log.records)
+    people = world.past.people(log.records)
+    outcome = world.past.outcome(refused)
+    assert not outcome.changed
+    assert outcome.done.startswith("nothing was changed: a person would fall into 2 people at once")
+    assert people[last[0] - 1] == people[0]
+    assert not world.store.one("SELECT count(*) FROM forbidden")
+    assert people[last[1] - 1] == people[last[2] - 1] == people[refused], "who had the kiosk has it still"
+    assert people[last[3] - 1] == people[shared - 1], "and it brings nobody together any more"
+    assert world.store.find([device("K")])[device("K")].shared == shared
+
+
 def two_customers() -> Journey:
     """Ann is older and larger; both have two ids, and a third each later."""
     log = Journey()
