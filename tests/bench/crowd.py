@@ -46,12 +46,13 @@ class Person(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """One event: with which ids it comes."""
+    """One event: with which ids it comes; `type` is that of the record, clients of the bench post every event as a track."""
 
     anonymous_id: str
     user_id: str = ""
     email: str = ""
     device_id: str = ""
+    type: str = "track"
 
 
 class Crowd:
@@ -87,7 +88,7 @@ class Crowd:
         person = self.person(number)
         first, last = person.anonymous_ids[0], person.anonymous_ids[-1]
         app = person.device_id if last == first else ""
-        found = [Visit(first, device_id=app), Visit(first, person.user_id, person.email, app)]
+        found = [Visit(first, device_id=app), Visit(first, person.user_id, person.email, app, "identify")]
         if last != first:
             if person.was_there:
                 found.append(Visit(last, device_id=person.device_id))
