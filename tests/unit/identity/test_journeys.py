@@ -181,6 +181,23 @@ def test_who_would_fall_into_too_many_people_at_once_stays_one(walk: Walk, monke
     assert world.store.find([device("K")])[device("K")].shared == shared
 
 
+def test_an_event_that_was_passed_over_is_a_person_of_its_own_for_ever(tmp_path: Path) -> None:
+    log = Journey()
+    log.track(user="ann", anonymous="a1")
+    log.track(user="ann", anonymous="a2")
+    log.track(user="ann")
+    with World(tmp_path / "people.sqlite") as world:
+        first = world.read(log.records[:1])
+        passed = world.graph.pass_over(log.records[1])
+        assert world.graph.cursor == 2
+        last = world.read(log.records)
+        people = [*first.people, *passed.people, *last.people]
+        assert people[0] == people[2] != people[1]
+        assert world.past.people(log.records) == people
+        assert world.past.people(log.records[1:2]) == passed.people
+        assert not world.store.find([browser("a2")])
+
+
 def two_customers() -> Journey:
     """Ann is older and larger; both have two ids, and a third each later."""
     log = Journey()
