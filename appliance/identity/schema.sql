@@ -118,3 +118,8 @@ CREATE TABLE acts (
     act TEXT NOT NULL,                      -- JSON, as it stands in the log
     outcome TEXT NOT NULL                   -- JSON
 ) STRICT;
+
+-- Events that could not be applied: each is a person of its own, whatever ids it has.
+CREATE TABLE passed (
+    place INTEGER PRIMARY KEY
+) STRICT;
