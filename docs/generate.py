@@ -87,8 +87,8 @@ looked for in payloads is refused, and what is nothing but payloads answers 403.
   is done twice; a repeat while the first still runs waits for it. The same key with another request answers 409
   `key_reused`. The last 1,000 answers are kept for 24 h, in memory: after a restart, the expected count still guards.
 - **What destroys or moves something** needs both that key and `expect`, the count that you were shown. Where it is
-  another by now, nothing is done and the answer is 409 `changed` with the present count. What parts people needs the key
-  and no count: `/v1/people/parting` says beforehand who would be parted from whom, and a merge has a name of its own.
+  another by now, nothing is done and the answer is 409 `changed` with the present count. What parts people needs the
+  key and no count: `/v1/people/parting` says beforehand who would be parted from whom, and a merge has its own name.
 - **The audit trail** (`DATA/audit.jsonl`, `/v1/audit`) gets a line for every action, and for every answer that shows
   payloads or a write key, before it leaves: which token, from where, what was asked for, how many; never the thing
   itself. The routes below name theirs. A list that is streamed has two lines, `begun` and how it ended. What consoles

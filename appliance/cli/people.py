@@ -82,7 +82,9 @@ def _find(process: "Client", args: argparse.Namespace) -> int:
     else:
         print(f"nobody with the id {text.plain(args.id)}")
     if not found["complete"] and not args.json:
-        print(f"looked through the newest {found['scanned_events']:,} events only", file=sys.stderr)
+        looked = f"looked through the newest {found['scanned_events']:,} events only"
+        unread = "the person graph has yet to read the newest events: look again in a moment"
+        print(looked if found["scanned_events"] else unread, file=sys.stderr)
     return 0 if found["people"] else 1
 
 

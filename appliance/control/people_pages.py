@@ -61,6 +61,8 @@ class PeoplePages:
             found = await run(find)
         except ValueError as error:
             raise invalid(str(error)) from None
+        if not found.people and self._parts.identifier is not None and self._parts.identifier.lag:
+            found.complete = False  # the graph has yet to read the newest events
         request[SHOWN] = sum(len(one.events) or 1 for one in found.people)
         return json_reply(found)
 

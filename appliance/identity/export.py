@@ -1,6 +1,6 @@
-"""The whole graph as rows of id_type, id_value, person_id, first_seen, last_seen, edges: CSV, and Parquet made of it.
+r"""The whole graph as rows of id_type, id_value, person_id, first_seen, last_seen, edges: CSV, and Parquet made of it.
 
-    CSV:      RFC 4180, UTF-8, a header; first_seen RFC 3339 in UTC, last_seen a day
+    CSV:      RFC 4180 but for line ends, which are \n; UTF-8, a header; first_seen RFC 3339 in UTC, last_seen a day
     Parquet:  three texts, TIMESTAMP WITH TIME ZONE, DATE, INTEGER; compressed by zstd
 
 Both show one moment. A person's rows stand together, people in the order in which they came about.
@@ -10,6 +10,7 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ def moment(milliseconds: int) -> str:
     return text.replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=4096)
 def day(number: int) -> str:
     """A day by its number since 1970, as `2030-01-31`."""
     return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
@@ -96,7 +98,7 @@ def write_csv(graph: Path, target: Path, goes_on: Callable[[], bool] = lambda: T
     store, count = Store(graph, read_only=True), 0
     try:
         with target.open("w", encoding="utf-8", newline="") as opened, one_moment(store):
-            writer = csv.writer(opened)
+            writer = csv.writer(opened, lineterminator="\n")
             writer.writerow(COLUMNS)
             for batch in rows(store):
                 if not goes_on():

@@ -21,8 +21,11 @@ Shares = dict[str, list[tuple[float, float]]]
 """(m, u) of each level, by the name of the trait."""
 
 _EXPECTED_MATCHES = 20
+"""What the expectations of m weigh, in matches seen."""
 _EXPECTED_PAIRS = 10
+"""What the expectations of u weigh, in pairs counted."""
 _IMPLAUSIBLE = 4
+"""Times the matches that there can be: who learns from so many has learned something else."""
 _SHARE_LEAST = 1e-7
 
 

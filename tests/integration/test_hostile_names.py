@@ -23,7 +23,11 @@ NAMES = [
 ALONE = "\ud800 alone"
 """A lone surrogate, which no UTF-8 can carry; the collector keeps U+FFFD in its place."""
 
-ASKED = {"/v1/people": "?id=u0", "/v1/replays/count": "?from_ms=0&to_ms=9999999999999"}
+ASKED = {
+    "/v1/people": "?id=u0",
+    "/v1/people/parting": "?a_type=user_id&a=u0&b_type=user_id&b=u1",
+    "/v1/replays/count": "?from_ms=0&to_ms=9999999999999",
+}
 """What a route cannot be asked without."""
 
 

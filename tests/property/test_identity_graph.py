@@ -24,6 +24,7 @@ from tests.support.graph_checks import sound
 from tests.support.graph_log import Journey, Reading, World, rules
 from tests.support.graph_model import Limits, Model, Person
 
+pytestmark = pytest.mark.timeout(600)  # What is found takes minutes to be made small.
 TYPES = ("user_id", "email", "card", "device_id", "anonymous_id")
 OPEN = Limits(unique=frozenset(), shared_after=1000, priority=dict(zip(TYPES, range(10, 60, 10), strict=True)))
 TIGHT = Limits(

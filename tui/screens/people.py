@@ -63,6 +63,8 @@ class PeoplePage(Page):
         self._wait = self._scanned = 0
         self._complete = True
         self._detail = wire.PersonDetail()
+        self._is_stale = False
+        """Whether what is known of a person is from before the last search; it stands until there is newer."""
 
     def compose_body(self) -> ComposeResult:
         yield Line(id="what")
@@ -85,16 +87,17 @@ class PeoplePage(Page):
         if self._asked != self.filter_text or self._wait <= 0:
             await self._search(self.filter_text)
         person = self._chosen()
-        if person is not None and person.ids_total and self._detail.person != person.person:
+        if person is not None and person.ids_total and (self._is_stale or self._detail.person != person.person):
             path = f"/v1/people/{quote(person.person, safe='')}"
             self._detail = await self.desk.client.get(path, wire.PersonDetail)
+            self._is_stale = False
             self._show_person()
 
     async def _search(self, sought: str) -> None:
         self.query_one("#what", Line).put(self.dim(f" looking for {text.inert(sought, 80)} …"))
         found = await self.desk.client.get("/v1/people", wire.People, id=sought)
         self._asked, self._wait, self._found = sought, ASK_AGAIN_S, found.people
-        self._scanned, self._complete, self._detail = found.scanned_events, found.complete, wire.PersonDetail()
+        self._scanned, self._complete, self._is_stale = found.scanned_events, found.complete, True
         self.table().put([Row(one.person, self._cells(one)) for one in found.people])
         self._show_person()
 

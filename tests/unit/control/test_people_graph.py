@@ -14,6 +14,7 @@ import networkx
 import pytest
 
 from appliance.control import people_of_graph, people_pages
+from appliance.core.errors import Overloaded
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -259,6 +260,23 @@ async def test_an_act_that_the_graph_does_not_come_to_in_time_says_so(
         assert error["code"] == "not_yet" and "will be done" in error["message"]
 
 
+async def test_an_act_that_the_log_does_not_take_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any) -> None:
+        raise Overloaded("the disk budget is spent", 30)
+
+    async with running(tmp_path, graph=True) as room:
+        await collect(room, ANN, BOB, BAD_ALIAS)
+        with monkeypatch.context() as patched:
+            patched.setattr(room.log, "append", full)
+            error = (await room.post("/v1/people/undo", {"merge": "3"}, 503))["error"]
+        assert error["message"] == "the disk budget is spent; nothing was changed" and error["next"]
+        assert await who(room, "ann") == await who(room, "bob")
+        (line,) = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] == "people.undo"]
+        assert line["outcome"].startswith("failed: the disk budget is spent")
+
+
 async def test_exports_hold_everybody_and_leave_nothing_behind(tmp_path: Path) -> None:
     async with running(tmp_path, graph=True) as room:
         await collect(room, ANN, BOB)
@@ -352,6 +370,19 @@ async def test_without_a_graph_it_says_how_to_get_one(tmp_path: Path) -> None:
             assert "[identity]" in error["message"] and "enabled = true" in error["next"], path
         for path, body in (("undo", {"merge": "1"}), ("forbid", PAIR), ("allow", PAIR)):
             await room.post(f"/v1/people/{path}", body, 409)
+
+
+async def test_who_is_not_found_may_be_among_what_the_graph_has_yet_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, graph=True) as room:
+        await collect(room, ANN)
+        assert room.identifier is not None
+        monkeypatch.setattr(room.identifier, "_turn", lambda: False)
+        await room.collect({"type": "track", "userId": "late", "messageId": "late"})
+        answers = {name: await room.get("/v1/people", id=name) for name in ("late", "ann")}
+        assert (answers["late"]["people"], answers["late"]["complete"]) == ([], False)
+        assert answers["ann"]["complete"]
 
 
 async def test_only_so_much_of_the_log_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
