@@ -95,9 +95,12 @@ class Graph:
         return Resolved(people, changes)
 
     def pass_over(self, record: Record) -> Resolved:
-        """Leave out an event that cannot be applied: nothing is learned from it."""
+        """Leave out an event that cannot be applied: nothing is learned from it, now or when it is asked for later."""
+        place = place_of(self._log, record.sequence)
+        self.store.write("INSERT OR IGNORE INTO passed VALUES (?)", place)
+        self._save_cursor(record.sequence)
         self.cursor = record.sequence
-        return Resolved([number_of(place_of(self._log, record.sequence), 0)], [])
+        return Resolved([number_of(place, 0)], [])
 
     def checkpoint(self) -> None:
         """Bring what was committed to the disk for good; then `safe` is the cursor.

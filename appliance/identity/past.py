@@ -56,9 +56,10 @@ class Past:
             former = store.former(row.id for row in rows.values())
             origins = {row.origin for row in rows.values()} | {origin for each in former.values() for _, origin in each}
             became = _by_loser(store.merge_rows(origins))
+            passed = {row[0] for row in store.rows("SELECT place FROM passed WHERE place >= ?", min(places, default=0))}
         found = []
         for place, here, ids in zip(places, at, read, strict=True):
-            row = attribution([rows[one] for one in ids if one in rows], here)
+            row = attribution([rows[one] for one in ids if one in rows], here) if place not in passed else None
             found.append(_root(_origin(row, former, here), became, here) if row else number_of(place, 0))
         return found
 

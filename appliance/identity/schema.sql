@@ -121,3 +121,8 @@ CREATE TABLE acts (
     act TEXT NOT NULL,                      -- JSON, as it stands in the log, but for suggestions, which are in their table
     outcome TEXT NOT NULL                   -- JSON
 ) STRICT;
+
+-- Events that could not be applied: each is a person of its own, whatever ids it has.
+CREATE TABLE passed (
+    place INTEGER PRIMARY KEY
+) STRICT;

@@ -126,13 +126,19 @@ class World:
     def store(self) -> Store:
         return self.graph.store
 
-    def read(self, records: Sequence[Record], batch: int = 0) -> Reading:
-        """Apply what the graph has not read of these, so many at a time; 0: all at once."""
+    def read(self, records: Sequence[Record], batch: int = 0, *, forgetful: bool = False) -> Reading:
+        """Apply what the graph has not read of these, so many at a time; 0: all at once.
+
+        Args:
+            forgetful: after every batch the graph drops what it has in memory.
+        """
         fresh = [record for record in records if record.sequence > self.graph.cursor]
         people, changes = list[int](), list[Change]()
         for start in range(0, len(fresh), batch or len(fresh) or 1):
             some = fresh[start : start + (batch or len(fresh))]
             resolved = self.graph.apply(some, some[-1].sequence)
+            if forgetful:
+                self.graph.forget_cached()
             people += resolved.people
             changes += resolved.changes
         return Reading(people, changes)

@@ -39,13 +39,16 @@ def device(value: str) -> Id:
 
 @pytest.fixture
 def walk(tmp_path: Path) -> Walk:
-    """Applies a log in batches of 1, 7 and all, to a graph each; all of them and their pasts must say the same."""
+    """Applies a log in batches of 1, 7 and all, to a graph each; all of them and their pasts must say the same.
+
+    The first of them remembers nothing from batch to batch but what is in its file.
+    """
 
     def walked(records: Sequence[Record], config: dict[str, Any] | None = None) -> World:
         worlds, said = [], []
         for batch in (1, 7, 0):
             world = World(tmp_path / f"people{batch}.sqlite", config)
-            reading = world.read(records, batch)
+            reading = world.read(records, batch, forgetful=batch == 1)
             upto = records[-1].sequence
             assert world.past.people(records) == reading.people, f"batches of {batch}"
             assert world.past.changes(0, upto) == reading.changes, f"batches of {batch}"
@@ -134,6 +137,65 @@ def test_a_shared_kiosk_brings_browsers_together_no_more(walk: Walk) -> None:
     assert len({people[place - 1] for place in apart}) == 3
     assert [change.split for change in world.past.changes(last - 1, last)] == [True, True, True]
     assert world.person(browser("a1"), together) == world.person(browser("a2"), together) == people[0]
+
+
+def test_two_ids_that_one_event_makes_shared_leave_the_past_as_it_was(walk: Walk) -> None:
+    log = Journey()
+    log.track(email="info@example.com", device="K", anonymous="a1")
+    log.track(device="K", anonymous="a2")
+    log.track(device="K", anonymous="a3")
+    log.track(user="u1", email="info@example.com", device="K")
+    before = [log.track(anonymous=name) for name in ("a1", "a2", "a3")]
+    both = log.track(user="u2", email="info@example.com", device="K")
+    after = [log.track(anonymous=name) for name in ("a1", "a2", "a3")]
+    last = log.track(user="u1")
+    world = walk(log.records, {"shared_after": 1})
+    people = world.past.people(log.records)
+    assert {people[place - 1] for place in (1, 2, 3, 4, *before)} == {people[0]}
+    apart = [*after, last, both]
+    assert len({people[place - 1] for place in apart}) == len(apart)
+    assert world.store.one("SELECT count(*) FROM ids WHERE shared = ?", both) == 2
+
+
+def test_who_would_fall_into_too_many_people_at_once_stays_one(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.identity.stitch.ORDINALS_MAX", 3)
+    log = two_customers()
+    refused = log.act(Act(forbid=(user("ann"), browser("a1"))))
+    log.track(device="K", anonymous="x")
+    shared = [log.track(user=f"u{n}", device="K") for n in range(4)][-1]
+    last = [
+        log.track(anonymous="a1"),
+        log.track(anonymous="x"),
+        log.track(device="K"),
+        log.track(user="u3", device="K"),
+    ]
+    world = walk(log.records)
+    people = world.past.people(log.records)
+    outcome = world.past.outcome(refused)
+    assert not outcome.changed
+    assert outcome.done.startswith("nothing was changed: a person would fall into 2 people at once")
+    assert people[last[0] - 1] == people[0]
+    assert not world.store.one("SELECT count(*) FROM forbidden")
+    assert people[last[1] - 1] == people[last[2] - 1] == people[refused], "who had the kiosk has it still"
+    assert people[last[3] - 1] == people[shared - 1], "and it brings nobody together any more"
+    assert world.store.find([device("K")])[device("K")].shared == shared
+
+
+def test_an_event_that_was_passed_over_is_a_person_of_its_own_for_ever(tmp_path: Path) -> None:
+    log = Journey()
+    log.track(user="ann", anonymous="a1")
+    log.track(user="ann", anonymous="a2")
+    log.track(user="ann")
+    with World(tmp_path / "people.sqlite") as world:
+        first = world.read(log.records[:1])
+        passed = world.graph.pass_over(log.records[1])
+        assert world.graph.cursor == 2
+        last = world.read(log.records)
+        people = [*first.people, *passed.people, *last.people]
+        assert people[0] == people[2] != people[1]
+        assert world.past.people(log.records) == people
+        assert world.past.people(log.records[1:2]) == passed.people
+        assert not world.store.find([browser("a2")])
 
 
 def two_customers() -> Journey:
@@ -357,8 +419,10 @@ def test_an_id_beyond_its_window_joins_nobody_and_is_still_somebody(walk: Walk) 
     left = log.track(device="D", anonymous="a3", day=5)
     alone = log.track(device="D", day=5)
     fresh = log.track(device="D", anonymous="a4", day=6)
+    last = log.track(anonymous="a4", day=6)
     world = walk(log.records, config)
     people = world.past.people(log.records)
+    assert people[last - 1] == people[0]
     assert people[left - 1] == people[0], "it still attributes"
     assert people[alone - 1] == people[0]
     assert members(world, device("D"), fresh) == {"D", "a1", "a2", "a4"}
