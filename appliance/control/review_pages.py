@@ -94,7 +94,9 @@ class ReviewPages:
         return one
 
     async def _decided(self, request: web.Request, what: str, one: Suggested, act: Act) -> web.Response:
-        target = " ".join([str(one.number), *(f"{id.type}:{id.value}" for id in one.ids)])
+        # The audit trail is for everybody's eyes.
+        shown = (id_view(id, payloads=False) for id in one.ids)
+        target = " ".join([str(one.number), *(f"{id.type}:{id.value or '***'}" for id in shown)])
         outcome = await self._actions.identity(who(request), what, target, act)
         return json_reply(IdentityDone(outcome.done, outcome.changed, outcome.people))
 

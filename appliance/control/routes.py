@@ -211,7 +211,7 @@ ROUTES: tuple[Route, ...] = (
                  Parameter("number", "this one alone, whatever its state", "integer")),
           noted=Noted("people.suggestions", _AGAIN_S)),
     Route("POST", "/v1/people/suggestions", "Put pairs of people who may be one on the list; nobody is joined by that.",
-          lambda of: of.review.suggest, review_replies.SuggestionsTaken, Role.OPERATOR, takes=Suggesting,
+          lambda of: of.review.suggest, review_replies.SuggestionsTaken, Role.OPERATOR, "required", takes=Suggesting,
           statuses=(503,), guarded=True),
     Route("POST", "/v1/people/accept", "Make one person of the two of a suggestion.", lambda of: of.review.accept,
           people_replies.IdentityDone, Role.OPERATOR, takes=review_replies.Decision, statuses=(404, 503), guarded=True),
