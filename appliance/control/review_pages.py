@@ -67,7 +67,7 @@ class ReviewPages:
         """Put what a search has found on the list."""
         found = await body(request, Suggesting)
         self._lookup()
-        target = f"{len(found.pairs)} pairs"
+        target = f"{len(found.pairs)} pair{'' if len(found.pairs) == 1 else 's'}"
         outcome = await self._actions.identity(who(request), "people.suggest", target, Act(suggest=found))
         return json_reply(SuggestionsTaken(outcome.count, outcome.done))
 

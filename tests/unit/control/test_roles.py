@@ -19,7 +19,8 @@ from appliance.control.tokens import Role
 from appliance.core import logs
 from appliance.core.config import ControlConfig
 from appliance.core.event import Refused
-from appliance.identity.review import Suggesting
+from appliance.identity.acts import Act
+from appliance.identity.review import SuggestedPair, Suggesting
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -82,8 +83,9 @@ async def furnished(
         for number, ids in enumerate(({"anonymousId": "visitor"}, {"userId": "u3"})):
             await room.collect({"type": "identify", **ids, "traits": traits, "messageId": f"identify{number}"})
         await room.settled()
-        suggested = {"a": ["user_id", "u1"], "b": ["user_id", "u3"], "probability": 1.0, "weight": 9.0, "why": [MARK]}
-        await room.post("/v1/people/suggestions", {"pairs": [suggested]})
+        assert room.identifier is not None
+        pair = SuggestedPair(("user_id", "u1"), ("user_id", "u3"), 1.0, 9.0, [MARK])
+        await room.identifier.act(Act(suggest=Suggesting([pair])), room.clock.wall_ms())
         await room.log.refuse([Refused("web", room.clock.wall_ms(), "203.0.113.9", "invalid json", MARK.encode())])
         logs.recent.add(room.clock.wall_ms(), "debug", "plugin", "event_posted", {"payload": MARK})
         await room.until("/v1/overview", lambda one: one["dead_total"] == 1 and one["destinations"][0]["held_events"])
@@ -215,8 +217,7 @@ async def test_whoami_tells_each_holder_apart(tmp_path: Path, make_sink: Any, mo
         headers = {"Authorization": f"Bearer {tokens[Role.OPERATOR, False]}"}
         async with session.post("/v1/destinations/crm/resume", headers=headers) as reply:
             assert reply.status == 200
-        furnishing = ("sample.read", "people.suggest")
-        entries = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] not in furnishing]
+        entries = [one for one in (await room.get("/v1/audit"))["audit"] if one["what"] != "sample.read"]
         assert [(one["who"], one["role"], one["what"]) for one in entries] == [
             ("operator-false", "operator", "destination.resume"),
             ("admin", "admin", "destination.pause"),
