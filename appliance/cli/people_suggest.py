@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,9 @@ from appliance.identity.matching.suggest import Candidate, Suggestion
 from appliance.identity.matching.suggest import suggest as matched
 
 AT_ONCE = 200
-"""Suggestions that the process takes at once."""
+"""Suggestions that the process takes at once, and so many bytes or little more."""
+BYTES_AT_ONCE = 500_000
+WORDS_MAX, WORDS_CHARACTERS_MAX = 20, 500
 
 
 class _Line(msgspec.Struct):
@@ -66,23 +67,31 @@ def _candidates(process: Client, count: Callable[[int], None]) -> Iterator[Candi
 
 def _put(process: Client, found: Sequence[Suggestion], limit: int, count: Callable[[int], None]) -> list[str]:
     """Put as many on the list as there is room for, the likeliest first; returns what was left out, in words."""
-    said, taken, start = [], 0, 0
-    while start == 0 or (start < len(found) and taken < limit):
-        some = found[start : start + min(AT_ONCE, limit - taken)]
-        body: dict[str, Any] = {"pairs": [_pair(one) for one in some], "first": start == 0}
+    said, taken, done = [], 0, 0
+    while done == 0 or (done < len(found) and taken < limit):
+        some = _some(found, done, limit - taken)
+        body = b'{"first":%s,"pairs":[%s]}' % (b"true" if done == 0 else b"false", b",".join(some))
         answer = process.post("/v1/people/suggestions", body)
         taken += answer["taken"]
         if answer["taken"] < len(some):
             said.append(f"of {text.count(len(some), 'pair')} {answer['done']}")
-        start += max(len(some), 1)
-        count(start)
+        done += max(len(some), 1)
+        count(done)
     return said
 
 
-def _pair(one: Suggestion) -> dict[str, Any]:
-    why = [words[:500] for words in one.why[:20]]
-    return {"a": json.loads(one.a), "b": json.loads(one.b), "probability": one.probability, "weight": one.weight,
-            "why": why}  # fmt: skip
+def _some(found: Sequence[Suggestion], start: int, room: int) -> list[bytes]:
+    """The next pairs as JSON, as many as the process takes at once: what people say of themselves may be long."""
+    some: list[bytes] = []
+    size = 0
+    for one in found[start : start + min(AT_ONCE, room)]:
+        why = [words[:WORDS_CHARACTERS_MAX] for words in one.why[:WORDS_MAX]]
+        pair = {"a": json.loads(one.a), "b": json.loads(one.b), "probability": one.probability, "weight": one.weight}
+        some.append(msgspec.json.encode({**pair, "why": why}))
+        size += len(some[-1])
+        if size > BYTES_AT_ONCE:
+            break
+    return some
 
 
 class _Steps:

@@ -89,9 +89,10 @@ def test_people_who_may_be_one_are_found_decided_about_and_not_found_again(
 
     appliance.kill()
     appliance.start()
-    again = appliance.sternpost("people", "suggest")
-    assert again.returncode == 0 and "people accept NUMBER" in again.stderr, again.stderr
-    assert "1 rejected or parted before" in again.stderr, again.stderr
+    again = Terminal(appliance, "people", "suggest")
+    assert again.end(timeout_s=100.0) == 0, again.seen
+    for words in ("fetching people", "weighing", "people accept NUMBER", "1 rejected or parted before"):
+        assert words in again.seen, again.seen
     now, before = set(listed(appliance)), {two(one) for one in found}
     assert not {two(accepted), two(rejected)} & now
     assert len(now & before) >= 0.9 * (len(before) - 2), "the others are found again"
@@ -156,6 +157,26 @@ def test_what_keeps_a_search_from_finding_anything_is_said(make_appliance: MakeA
     appliance.env["PYTHONPATH"] = f"{tmp_path / 'without'}:{appliance.env['PYTHONPATH']}"
     missing = appliance.sternpost("people", "suggest")
     assert missing.returncode == 1 and "pip install 'sternpost[match]'" in missing.stderr, missing.stderr
+
+
+def test_long_and_hostile_words_keep_nobody_from_a_search(make_appliance: MakeAppliance, known: People) -> None:
+    """What people say of themselves comes from browsers: whatever it is, the others are found all the same."""
+    appliance = make_appliance()
+    appliance.start()
+    odd = ["\U0001f9d1" * 199, "\x1b[31m" + "\u202e" * 150, "'; DROP TABLE people; --", "[red]x[/red]\r\n"]
+    twins = [
+        {"type": "identify", "userId": f"odd{number}-{twin}", "traits": {
+            "firstName": f"{number}{odd[number % 4]}", "lastName": odd[number % 4], "birthday": f"19{number}-02-03",
+            "address": {"street": f"{number} {odd[number % 4]}", "city": odd[number % 4], "postalCode": f"{number:05}"},
+        }}
+        for number in range(10, 90) for twin in "ab"
+    ]  # fmt: skip
+    for start in range(0, len(twins), 40):
+        send(appliance, twins[start : start + 40])
+    send(appliance, [identify(one) for one in known.candidates])
+    done = appliance.sternpost("people", "suggest", timeout_s=100.0)
+    assert done.returncode == 0 and not set("\x1b\u202e") & set(done.stdout), done.stderr
+    assert len(listed(appliance).keys() & known.same) >= 0.6 * len(known.same)
 
 
 def test_candidates_are_all_people_with_all_that_their_ids_have_said(make_appliance: MakeAppliance) -> None:
