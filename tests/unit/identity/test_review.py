@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from appliance.core.config import IdentityConfig
+from appliance.identity.graph import Graph
 from appliance.identity.review import AT_ONCE_MAX, OPEN, REPLACED, SuggestedPair, Suggesting
-from appliance.identity.rules import Id
+from appliance.identity.rules import Id, Rules
 from appliance.identity.suggested import Suggested, count, one_suggested, suggested
-from tests.support.graph import Fed
+from tests.support.graph import LOG, Fed
 
 ANN, ANNE, BOB, ZOE = (Id("user_id", name) for name in ("ann", "anne", "bob", "zoe"))
 
@@ -153,3 +155,31 @@ def test_more_than_an_act_may_hold_is_not_read(known: Fed) -> None:
     with pytest.raises(KeyError):
         suggest(known, *[pair(ANN, ANNE)] * (AT_ONCE_MAX + 1))
     assert listed(known) == []
+
+
+def test_who_was_parted_and_is_allowed_again_may_be_suggested_again(known: Fed) -> None:
+    suggest(known, pair(ANN, ANNE))
+    known.act(link=(ANN, ANNE))
+    known.act(undo=known.lookup.merges(1)[0].name)
+    assert "1 rejected or parted before" in suggest(known, pair(ANN, ANNE))
+    known.act(allow=(ANN, ANNE))
+    assert suggest(known, pair(ANN, ANNE)) == "1 is there to be decided"
+    assert known.act(link=(ANN, ANNE)).changed and known.who(*ANN) == known.who(*ANNE)
+
+
+def test_the_list_outlives_a_restart_and_a_batch_that_fails_leaves_it_as_it_was(
+    known: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suggest(known, pair(ANN, ANNE))
+    save = known.graph._save_cursor
+    monkeypatch.setattr(known.graph, "_save_cursor", lambda upto: (_ for _ in ()).throw(OSError("the disk is full")))
+    before = list(known.records)
+    with pytest.raises(OSError, match="full"):
+        suggest(known, pair(BOB, ZOE))
+    assert listed(known) == [{ANN, ANNE}]
+    monkeypatch.setattr(known.graph, "_save_cursor", save)
+    known.records = before
+    known.graph.close()
+    known.graph = Graph(known.path, Rules(IdentityConfig()), LOG, len(known.records))
+    suggest(known, pair(BOB, ZOE), first=False)
+    assert listed(known) == [{ANN, ANNE}, {BOB, ZOE}]
