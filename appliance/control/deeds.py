@@ -7,6 +7,7 @@ from appliance.control.actions import Actions
 from appliance.control.parts import Parts, invalid
 from appliance.control.people_pages import asking, id_asked, no_graph
 from appliance.control.people_replies import IdentityDone, Pair, Undo
+from appliance.control.people_views import id_view
 from appliance.control.requests import allowed_query, body, json_reply, sees_payloads, who, whole
 from appliance.identity import parting
 from appliance.identity.acts import Act
@@ -120,9 +121,11 @@ class Deeds:
 
     async def _pair(self, request: web.Request) -> tuple[tuple[Id, Id], str]:
         asked, lookup = await body(request, Pair), self._lookup()
-        one, two = (id_asked(lookup, each.type, each.value) for each in (asked.a, asked.b))
+        one, two = (id_asked(lookup, each.type, each.value, sees_payloads(request)) for each in (asked.a, asked.b))
         await self._parts.blocking(asking, lambda: parting.of_pair(lookup, one, two))
-        return (one, two), f"{one.type}:{one.value} {two.type}:{two.value}"
+        # The audit trail is for everybody's eyes.
+        shown = (id_view(each, payloads=False) for each in (one, two))
+        return (one, two), " ".join(f"{each.type}:{each.value or '***'}" for each in shown)
 
     def _lookup(self) -> Lookup:
         if self._parts.lookup is None:

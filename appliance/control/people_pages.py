@@ -12,7 +12,7 @@ from aiohttp import web
 from appliance.control import people, people_of_graph, people_views
 from appliance.control.parts import ApiError, Parts, invalid
 from appliance.control.people_replies import Merges, Parting, People, PersonDetail
-from appliance.control.requests import SHOWN, json_reply, limit, sees_payloads, still_holds
+from appliance.control.requests import SHOWN, forbidden, json_reply, limit, sees_payloads, still_holds
 from appliance.identity import export, parting
 from appliance.identity.findings import Merge, Person
 from appliance.identity.graphml import graphml
@@ -119,7 +119,7 @@ class PeoplePages:
         def read() -> Parting:
             if asked["merge"]:
                 return people_views.parting(parting.of_merge(lookup, asked["merge"]), payloads)
-            one, two = (lookup.id_of(asked[f"{name}_type"], asked[name]) for name in ("a", "b"))
+            one, two = (id_asked(lookup, asked[f"{name}_type"], asked[name], payloads) for name in ("a", "b"))
             return people_views.parting(parting.of_pair(lookup, one, two), payloads)
 
         found = await self._parts.blocking(asking, read)
@@ -215,12 +215,20 @@ def asking(read: Callable[[], T]) -> T:
         raise invalid(str(error)) from None
 
 
-def id_asked(lookup: Lookup, type: str, value: str) -> Id:
-    """An id of a request, as the rules read it."""
+def id_asked(lookup: Lookup, type: str, value: str, payloads: bool) -> Id:
+    """An id of a request, as the rules read it.
+
+    Args:
+        payloads: whether who asks may see them: the answer tells whether somebody has this id.
+    """
     try:
-        return lookup.id_of(type, value)
+        found = lookup.id_of(type, value)
     except ValueError as error:
         raise invalid(f"{error}; nothing was done") from None
+    if not payloads and found.type not in people_views.PLAIN_TYPES:
+        raise forbidden(f"ids of the type {found.type} need the right to see payloads; nothing was done",
+                        "name a user_id or anonymous_id of theirs, or use a token with `payloads = true`")  # fmt: skip
+    return found
 
 
 def no_graph() -> ApiError:

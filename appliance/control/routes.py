@@ -181,7 +181,7 @@ ROUTES: tuple[Route, ...] = (
           query=(_LIMIT, _AFTER, Parameter("all", "1: those too that do not hold any more", choices=("0", "1"))),
           noted=Noted("people.merges", _AGAIN_S)),
     Route("GET", "/v1/people/parting", "Who would be parted from whom by undoing a merge, or forbidding two ids.",
-          lambda of: of.people.parting, people_replies.Parting, payloads=_WHO_HIDES, statuses=(404, 409),
+          lambda of: of.people.parting, people_replies.Parting, payloads=_WHO_HIDES, statuses=(403, 404, 409),
           query=(Parameter("merge", "the name of a merge; else two ids"), Parameter("a_type", "type of the first id"),
                  Parameter("a", "the first id"), Parameter("b_type", "type of the second id"),
                  Parameter("b", "the second id")),

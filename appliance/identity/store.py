@@ -140,10 +140,11 @@ class Store:
         self._texts: dict[int, str] = {}
 
     def _prepare(self) -> None:
-        self.connection.pragma("page_size", 8192)
+        self.connection.pragma("page_size", 2048)  # rows of new ids lie all over the file: each costs a page
         self.connection.pragma("journal_mode", "wal")
         self.connection.pragma("synchronous", 1)  # only checkpoints reach the disk; the log is trimmed behind them
         self.connection.pragma("wal_autocheckpoint", 0)
+        self.connection.pragma("journal_size_limit", 16 << 20)
         self.connection.pragma("mmap_size", 1 << 30)
         self.connection.pragma("cache_size", -8192)
         if not self.connection.pragma("user_version"):

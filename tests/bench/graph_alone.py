@@ -32,7 +32,7 @@ from appliance.identity.rules import Id, Rules
 from appliance.identity.store import written
 from tests.bench.corpus import SEED
 from tests.bench.crowd import Crowd
-from tests.bench.measure import memory
+from tests.bench.measure import device_bytes, memory
 from tests.bench.stand import percentile
 
 LOG_ID = "bench"
@@ -99,8 +99,11 @@ def ids(path: Path, ids_wanted: int, rounds: int, round_events: int) -> dict[str
     for name, batch in (("turn", TURN), ("catching up", CATCHING_UP)):
         cpu_us[f"known, {name}"] = _best(bench, rounds, batch, lambda: _known(bench, crowd, round_events))
     news: dict[str, float] = {}
+    device: dict[str, float] = {}
     for name, batch in (("turn", TURN), ("catching up", CATCHING_UP)):
+        written_bytes, sequence = device_bytes(os.getpid()), bench.sequence
         cpu_us[f"new, {name}"], news[name] = _news(bench, crowd, rounds, round_events, batch)
+        device[name] = (device_bytes(os.getpid()) - written_bytes) / (bench.sequence - sequence)
     cpu_us["known, first of a day, turn"] = _best(
         bench, 1, TURN, lambda: _known(bench, crowd, round_events, NOW_MS + DAY_MS)
     )
@@ -118,7 +121,9 @@ def ids(path: Path, ids_wanted: int, rounds: int, round_events: int) -> dict[str
         "fill": filled,
         "cpu_us": cpu_us,
         "new_ids_per_event": news,
+        "device_bytes_per_new_event": device,
         "file_bytes": path.stat().st_size,
+        "wal_bytes": path.with_name(path.name + "-wal").stat().st_size,
         "bytes_by_table": _bytes_by_table(store),
         "look_up": _look_up(bench, crowd, 2 * round_events),
         "anonymous_bytes": after.anonymous - before.anonymous,

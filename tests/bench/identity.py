@@ -58,6 +58,13 @@ def ids(bench: Bench) -> list[Figure]:
             200,
             f"of each table and index: {tables}",
         ),
+        reported(
+            f"{name}: bytes to the device per event of new people, 15 at once",
+            found["device_bytes_per_new_event"]["turn"],
+            "B",
+            f"{found['device_bytes_per_new_event']['catching up']:,.0f} with 500 at once; SQLite's own log takes {found['wal_bytes'] / MIB:.0f} MiB "
+            "for the time being",
+        ),
         *_look_ups(name, found["look_up"]),
         reported(
             f"{name}: memory beside the file's mapped pages",

@@ -64,6 +64,7 @@ def until_failed(appliance: Appliance) -> Exposed:
         ]
         if all(enough):
             assert values["deliver_oldest_undelivered_seconds", "well"] == 0
+            assert values["identity_lag_events", ""] == values["identity_stalled_state", ""] == 0
             assert values["wal_time_to_full_seconds", ""] > 0 and 0 < values["wal_disk_fill_ratio", ""] < 1
             return found
         assert time.monotonic() < deadline, values
