@@ -10,11 +10,11 @@ import msgspec
 from appliance.core import logs
 from appliance.core.event import Record
 from appliance.identity.acts import Act, Acting, act_of, kept_json, outcome_json
-from appliance.identity.known import hub_of
+from appliance.identity.known import Seen, hub_of
 from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
-from appliance.identity.stitch import Change, Seen, Stitcher
+from appliance.identity.stitch import Change, Stitcher
 from appliance.identity.store import Store
 from appliance.identity.traits_kept import KeptTraits
 

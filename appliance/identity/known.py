@@ -1,9 +1,22 @@
-"""An id in the memory of the stitcher: what its row says, and whether it must be written."""
+"""What the stitcher works on: an event with its ids, and ids in memory as their rows say."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from appliance.core.event import Record
 from appliance.identity.rules import Id
 from appliance.identity.store import IdRow
+
+
+class Seen(NamedTuple):
+    """One event of the log, read."""
+
+    place: int
+    record: Record
+    ids: tuple[Id, ...]
+    """Usable ones, by priority."""
+    explicit: bool
+    """The client itself, or an operator, says that these are one person."""
 
 
 class Known:

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from appliance.core.enrich import event_ms
-from appliance.core.event import Record
 from appliance.identity.forbidden import Forbidden
-from appliance.identity.known import Known, hub_of
+from appliance.identity.known import Known, Seen, hub_of
 from appliance.identity.person import ORDINALS_MAX, number_of, sequence_of
 from appliance.identity.rules import Id, Rules
 from appliance.identity.store import EdgeRow, MergeRow, Store, after, carried, packed
@@ -35,17 +34,6 @@ REASONS = (
     "an operator allowed it; it is decided anew once they are seen together",
 )
 """Why an edge does not hold, by its state."""
-
-
-class Seen(NamedTuple):
-    """One event of the log, read."""
-
-    place: int
-    record: Record
-    ids: tuple[Id, ...]
-    """Usable ones, by priority."""
-    explicit: bool
-    """The client itself, or an operator, says that these are one person."""
 
 
 class Change(NamedTuple):
@@ -131,10 +119,16 @@ class Stitcher:
             self.forget()
 
     def forget(self) -> None:
-        """Drop all that was read or decided and is not flushed."""
+        """Drop all that was read or decided and is not flushed.
+
+        Ids of events still to come keep their numbers: others may have got the next ones because of them.
+        """
+        waiting = [known for known in self._ids.values() if not known.origin]
         for kept in (self._settled, self._ids, self._numbers, self._next, self._counts, self._edges, self._pairs):
             kept.clear()
         self._no_edge.clear()
+        self._ids.update({known.id: known for known in waiting})
+        self._numbers.update({known.number: known.id for known in waiting})
         self.forbidden.forget()
         self._dirty, self._merges, self.to_share = [], [], []
 

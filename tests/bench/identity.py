@@ -18,6 +18,7 @@ RATE_S = 300.0
 """How long the fixed rate lasts, where --seconds does not say less."""
 CONNECTIONS = 64
 SAMPLE_S = 0.5
+PARTINGS = {"undo": "undo a merge in the middle", "forbid": "forbid two neighbours a quarter from one end"}
 HELD = 0.99
 """So much of the rate must have been answered in time, or the machine was too busy to tell."""
 
@@ -121,12 +122,9 @@ def shapes(bench: Bench) -> list[Figure]:
             ),
             *[
                 reported(
-                    f"{name}: CPU to {deed} in the middle",
-                    found[f"{deed}_s"],
-                    "s",
-                    f"people of {_sizes(found[f'sizes after {deed}'])} ids afterwards",
+                    f"{name}: CPU to {words}", found[f"{deed}_s"], "s", f"{_sizes(found[f'sizes after {deed}'])} ids"
                 )
-                for deed in ("undo", "forbid")
+                for deed, words in PARTINGS.items()
                 if f"{deed}_s" in found
             ],
         ]
