@@ -13,9 +13,12 @@ RAW = (
     ' "properties": {"big": 123456789012345678901, "e": 1e-7, "": null, "s": "\\u00e9"}, "context": {"locale": "x"}}'
 )
 ENRICHMENT = (
-    ', "receivedAt":"2026-11-21T10:00:01.500Z","request_ip":"127.0.0.1","timestamp":"2026-11-21T10:00:00.500Z"}'
+    ', "receivedAt":"2026-11-21T10:00:01.500Z","request_ip":"127.0.0.1","rudderId":"p",'
+    '"timestamp":"2026-11-21T10:00:00.500Z"}'
 )
-DELIVERED = RAW.replace('{"locale": "x"}', '{"locale": "x","ip":"127.0.0.1"}')[:-1] + ENRICHMENT
+DELIVERED = (
+    RAW.replace('{"locale": "x"}', '{"locale": "x","ip":"127.0.0.1","sternpost":{"personId":"p"}}')[:-1] + ENRICHMENT
+)
 
 
 def exchange(*raw: str, asked: int, answered: int) -> Exchange:
@@ -44,6 +47,7 @@ def test_the_same_event_with_its_enrichment_passes() -> None:
         ('"timestamp":"2026-11-21T10:00:00.500Z"', '"timestamp":"2026-11-21T10:00:00.000Z"'),
         ('"messageId": "m1", "anonymousId": "a"', '"anonymousId": "a", "messageId": "m1"'),
         ('"ip":"127.0.0.1"', '"ip":"10.0.0.1"'),
+        ('"personId":"p"', '"personId":"q"'),
         ('"request_ip"', '"surprise":1,"request_ip"'),
     ],
 )
