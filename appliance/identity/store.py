@@ -23,7 +23,7 @@ from appliance.identity.rules import Id
 
 FORMAT = 1
 WORDS_MAX = 1000
-"""Types of ids come from outside: so many different ones are told apart."""
+"""Types of ids come from outside, and anybody may make them up: beyond so many words, a new type is no type."""
 ROWS = 50
 """Rows of one multi-row INSERT."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -136,7 +136,7 @@ class Store:
         self._secret = bytes(self.meta("secret"))
         self.log_ids = [row[0] for row in self.rows("SELECT log_id FROM logs ORDER BY log")]
         self.names = Names(self.log_ids)
-        self._words: dict[str, int] = {}
+        self.words: dict[str, int] = {}
         self._texts: dict[int, str] = {}
 
     def _prepare(self) -> None:
@@ -200,7 +200,7 @@ class Store:
 
     def rollback(self) -> None:
         """Forget what was written since."""
-        self._words.clear()
+        self.words.clear()
         self._texts.clear()
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
@@ -223,21 +223,21 @@ class Store:
 
     # Words and logs ------------------------------------------------------------------------------------------
 
-    def word(self, text: str) -> int | None:
-        """The number of a word, a new one for a new word; None where there are too many."""
+    def word(self, text: str, *, ours: bool = False) -> int | None:
+        """The number of a word, a new one for a new word; None where there are too many, but for those of `ours`."""
         number = self.known_word(text)
-        if number is None and self.one("SELECT count(*) FROM words") < WORDS_MAX:
+        if number is None and (ours or (self.one("SELECT max(word) FROM words") or 0) < WORDS_MAX):
             self.write("INSERT INTO words (text) VALUES (?)", text)
-            number = self._words[text] = self.connection.last_insert_rowid()
+            number = self.words[text] = self.connection.last_insert_rowid()
         return number
 
     def known_word(self, text: str) -> int | None:
         """The number of a word that occurred; None for another."""
-        number: int | None = self._words.get(text)
+        number: int | None = self.words.get(text)
         if number is None:
             number = self.one("SELECT word FROM words WHERE text = ?", text)
             if number is not None:
-                self._words[text] = number
+                self.words[text] = number
         return number
 
     def text(self, word: int) -> str:
@@ -393,8 +393,8 @@ class Store:
             *states,
         )
 
-    def edges_of(self, ids: Iterable[int]) -> list[EdgeRow]:
-        """Edges that begin at these ids, in the order of their places."""
-        sql = """SELECT a, b, place, received_ms, age_ms, source, message, version, explicit, state FROM edges
-            WHERE a IN (SELECT value FROM json_each(?1)) ORDER BY place, a, b"""
+    def edges_of(self, ids: Iterable[int], *, holding: bool = False) -> list[EdgeRow]:
+        """Edges that begin at these ids, by place; `holding`: no others, as of those left out there may be millions."""
+        sql = f"""SELECT a, b, place, received_ms, age_ms, source, message, version, explicit, state FROM edges
+            WHERE a IN (SELECT value FROM json_each(?1)) {"AND state = 0" if holding else ""} ORDER BY place, a, b"""
         return [EdgeRow(*row) for row in self.connection.execute(sql, (self.array(ids),))]
