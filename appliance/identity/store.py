@@ -24,6 +24,8 @@ from appliance.identity.rules import Id
 FORMAT = 1
 WORDS_MAX = 1000
 """Types of ids come from outside, and anybody may make them up: beyond so many words, a new type is no type."""
+MESSAGE_CHARACTERS_MAX = 200
+"""So much of a messageId is kept with an edge: an event of fifty ids makes 49, and clients choose how long it is."""
 ROWS = 50
 """Rows of one multi-row INSERT."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -89,8 +91,9 @@ _DOWN = """WITH RECURSIVE down (root, person) AS (
 
 
 def packed(text: str) -> str | bytes:
-    """A UUID in canonical form as its 16 bytes, any other text as it is."""
-    return bytes.fromhex(text.replace("-", "")) if len(text) == 36 and _UUID.fullmatch(text) else text
+    """A UUID in canonical form as its 16 bytes, any other text as it is, cut where it is long."""
+    is_uuid = len(text) == 36 and _UUID.fullmatch(text)
+    return bytes.fromhex(text.replace("-", "")) if is_uuid else text[:MESSAGE_CHARACTERS_MAX]
 
 
 def unpacked(value: str | bytes) -> str:
@@ -171,9 +174,7 @@ class Store:
 
     def one(self, sql: str, *values: Value) -> Any:
         """The first column of the first row; None where there is none."""
-        for row in self.connection.execute(sql, values):
-            return row[0]
-        return None
+        return next((row[0] for row in self.connection.execute(sql, values)), None)
 
     def json(self, sql: str, *values: Any) -> bytes:
         """What a statement gives as one JSON text; each value becomes a JSON array where it is no plain one."""
@@ -233,11 +234,9 @@ class Store:
 
     def known_word(self, text: str) -> int | None:
         """The number of a word that occurred; None for another."""
-        number: int | None = self.words.get(text)
-        if number is None:
-            number = self.one("SELECT word FROM words WHERE text = ?", text)
-            if number is not None:
-                self.words[text] = number
+        number: int | None = self.words.get(text) or self.one("SELECT word FROM words WHERE text = ?", text)
+        if number is not None:
+            self.words[text] = number
         return number
 
     def text(self, word: int) -> str:

@@ -12,8 +12,8 @@ from appliance.identity.acts import Act
 from appliance.identity.person import merge_text
 from appliance.identity.rules import Id
 from appliance.identity.stitch import FORBIDDEN, REASONS, SHARED, UNIQUE, WINDOW, Change
-from appliance.identity.store import WORDS_MAX, EdgeRow, Store
-from tests.support.graph_log import Journey, World, rules
+from appliance.identity.store import MESSAGE_CHARACTERS_MAX, WORDS_MAX, EdgeRow, Store
+from tests.support.graph_log import Journey, World, event, rules
 
 Walk = Callable[..., World]
 NO_LIMITS: dict[str, Any] = {
@@ -593,3 +593,18 @@ def test_a_person_is_parted_without_reading_what_was_ever_left_out(walk: Walk, m
     world = walk(log.records)
     assert world.store.find([device("tablet")])[device("tablet")].shared
     assert read and max(read) == 101, "100 browsers and the tablet"
+
+
+def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk: Walk) -> None:
+    log = Journey()
+    log.records.append(
+        event(
+            1,
+            user="ann",
+            message_id="m" * 30_000,
+            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(49)]},
+        )
+    )
+    world = walk(log.records)
+    assert world.store.one("SELECT count(*) FROM edges") == 49
+    assert world.store.one("SELECT sum(length(message)) FROM edges") == 49 * MESSAGE_CHARACTERS_MAX
