@@ -172,6 +172,7 @@ class Graph:
         for record in records:
             ids, explicit, _ = read(record)
             events.append(Seen(base | record.sequence, record, tuple(ids), explicit))
+        self._name(events)
         stitcher.prefetch(events)
         for seen in events:
             person = stitcher.stitch(seen)
@@ -185,6 +186,16 @@ class Graph:
         stitcher.flush()
         self._traits.flush()
         return people
+
+    def _name(self, events: Sequence[Seen]) -> None:
+        """Number new words in the order of the events: for which of them there is room does not depend on batches."""
+        store, words, ours = self.store, self.store.words, self._rules.names
+        for seen in events:
+            if seen.record.source not in words:
+                store.word(seen.record.source, ours=True)
+            for type, _ in seen.ids:
+                if type not in words:
+                    store.word(type, ours=ours(type))
 
     def _share(self, place: int) -> None:
         shared, self._stitcher.to_share = self._stitcher.to_share, []

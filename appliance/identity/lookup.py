@@ -16,7 +16,7 @@ from appliance.identity.normalise import LeftOut
 from appliance.identity.past import Past, attribution
 from appliance.identity.person import SEQUENCE_BITS, merge_number, merge_text, minted_at, number_of, sequence_of
 from appliance.identity.rules import Id, Rules
-from appliance.identity.stitch import ANEW, HOLDS, REASONS, UNDONE
+from appliance.identity.stitch import ANEW, REASONS, UNDONE
 from appliance.identity.store import EdgeRow, IdRow, Store, unpacked
 
 LINKS_MAX = 1_000
@@ -27,8 +27,8 @@ _EDGE_COLUMNS = "a, b, place, received_ms, age_ms, source, message, version, exp
 _MERGES = f"""SELECT merge, loser, winner, merges.a, merges.b, until, edges.a, edges.{_EDGE_COLUMNS[3:]}
     FROM merges LEFT JOIN edges ON edges.a = merges.a AND edges.b = merges.b"""
 _HOLDS = "(until IS NULL OR (state = 0 AND place <= merge >> 16))"
-_LEFT_OUT_AT = f"""SELECT {_EDGE_COLUMNS} FROM edges
-    WHERE state <> 0 AND b IN (SELECT value FROM json_each(?1)) ORDER BY place DESC LIMIT ?2"""
+_LEFT_OUT = """FROM edges WHERE state <> 0 AND {} IN (SELECT value FROM json_each(?1))"""
+"""Edges that do not hold, by one of their ends; of a hub that everybody sends there may be millions."""
 
 
 class Lookup:
@@ -205,18 +205,16 @@ class _Reading:
     def __init__(self, store: Store, root: int, members: Sequence[IdRow]) -> None:
         self._store, self._root = store, root
         self._rows = {row.id: row for row in members}
-        edges = store.edges_of(self._rows)
-        self._held = [edge for edge in edges if edge.state == HOLDS]
-        left = {(edge.a, edge.b): edge for edge in edges if edge.state != HOLDS}
-        numbers = store.array(self._rows)
-        for row in store.connection.execute(_LEFT_OUT_AT, (numbers, LINKS_MAX)):
-            left.setdefault((row[0], row[1]), EdgeRow(*row))
+        self._held = store.edges_of(self._rows, holding=True)
+        left, numbers = dict[tuple[int, int], EdgeRow](), store.array(self._rows)
+        for end in ("a", "b"):
+            newest = f"SELECT {_EDGE_COLUMNS} {_LEFT_OUT.format(end)} ORDER BY place DESC LIMIT ?2"
+            left |= {(row[0], row[1]): EdgeRow(*row) for row in store.rows(newest, numbers, LINKS_MAX)}
         self._left = sorted(left.values(), key=lambda edge: -edge.place)[:LINKS_MAX]
         self._left_count = len(left)
         if len(left) >= LINKS_MAX:
-            sql = "SELECT count(*) FROM edges WHERE state <> 0 AND b IN (SELECT value FROM json_each(?1))"
-            mine = sum(edge.state != HOLDS and edge.b not in self._rows for edge in edges)
-            self._left_count = mine + (store.one(sql, numbers) or 0)
+            away = f"SELECT count(*) {_LEFT_OUT.format('a')} AND b NOT IN (SELECT value FROM json_each(?1))"
+            self._left_count = store.one(away, numbers) + store.one(f"SELECT count(*) {_LEFT_OUT.format('b')}", numbers)
         apart = Forbidden(store).pairs
         self._apart = [(number, other) for number in self._rows for other in sorted(apart.get(number, ()))]
         others = {number for edge in self._left for number in (edge.a, edge.b)} | {other for _, other in self._apart}

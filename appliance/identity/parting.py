@@ -5,7 +5,6 @@ from appliance.identity.lookup import Lookup, one_moment, roots
 from appliance.identity.person import merge_number
 from appliance.identity.rules import Id, Rules
 from appliance.identity.split import components
-from appliance.identity.stitch import HOLDS
 from appliance.identity.store import IdRow, Store
 
 Groups = list[list[Id]]
@@ -74,7 +73,7 @@ def _groups(store: Store, rules: Rules, root: int, a: int, b: int) -> Groups:
     named = sorted((store.text(row.type), row.value, row) for row in store.members([root]))
     members = {row.id: row for _, _, row in named}
     rank = {number: index for index, number in enumerate(members)}
-    edges = [edge for edge in store.edges_of(members) if edge.state == HOLDS and {edge.a, edge.b} != {a, b}]
+    edges = [edge for edge in store.edges_of(members, holding=True) if {edge.a, edge.b} != {a, b}]
     edges.sort(key=lambda edge: (edge.place, rank[edge.a], rank[edge.b]))
     apart = Forbidden(store).pairs
     for one, other in ((a, b), (b, a)):

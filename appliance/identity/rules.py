@@ -185,6 +185,10 @@ class Rules:
         """The rules of a type; of one that nobody has configured those of external ids."""
         return self._types.get(type, self._external)
 
+    def names(self, type: str) -> bool:
+        """Whether it is a type of ours or of the configuration, and none that a client made up."""
+        return type in self._types
+
     def type_named(self, name: str) -> str:
         """The type that a client or an operator means: `userId` is user_id, `mobile` is phone; "" where it is none."""
         if name in self._types:

@@ -187,7 +187,7 @@ class Splitter:
 
     def _edges(self, root: int) -> list[EdgeRow]:
         numbers = [row.id for row in self._store.members([root])]
-        return [edge for edge in self._store.edges_of(numbers) if edge.state == HOLDS]
+        return self._store.edges_of(numbers, holding=True)
 
     def _part(self, root: int, place: int, cut: Pairs, apart: Apart, state: int = FORBIDDEN, alone: int = 0) -> None:
         """Leave out the edges in `cut` and those that join ids which are to be apart; give each group its person."""
@@ -197,7 +197,7 @@ class Splitter:
         members = {row.id: row for _, _, row in sorted(named)}
         types = {row.id: type for type, _, row in named}
         rank = {number: index for index, number in enumerate(members)}
-        edges = [edge for edge in store.edges_of(members) if edge.state == HOLDS]
+        edges = store.edges_of(members, holding=True)
         present = {(edge.a, edge.b) for edge in edges}
         cut = {pair: why for pair, why in cut.items() if pair in present}
         edges = [edge for edge in edges if (edge.a, edge.b) not in cut]

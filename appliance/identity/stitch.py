@@ -328,7 +328,7 @@ class Stitcher:
             seen.place,
             record.received_ms,
             record.received_ms - event_ms(record),
-            self.store.word(record.source) or 0,
+            self.store.word(record.source, ours=True) or 0,
             packed(record.message_id),
             self.version,
             explicit,
@@ -337,7 +337,7 @@ class Stitcher:
 
     def _load_ids(self, wanted: set[Id]) -> None:
         store, taken = self.store, self._numbers
-        words = {type: store.word(type) for type in {one.type for one in wanted}}
+        words = {type: store.known_word(type) for type in {one.type for one in wanted}}
         numbers = {one: store.digest(one) for one in wanted if words[one.type] is not None}
         while numbers:
             rows = {row.id: row for row in store.ids(numbers.values())}

@@ -23,7 +23,9 @@ from appliance.identity.rules import Id
 
 FORMAT = 1
 WORDS_MAX = 1000
-"""Types of ids come from outside: so many different ones are told apart."""
+"""Types of ids come from outside, and anybody may make them up: beyond so many words, a new type is no type."""
+MESSAGE_CHARACTERS_MAX = 200
+"""So much of a messageId is kept with an edge: an event of fifty ids makes 49, and clients choose how long it is."""
 ROWS = 50
 """Rows of one multi-row INSERT."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -89,8 +91,9 @@ _DOWN = """WITH RECURSIVE down (root, person) AS (
 
 
 def packed(text: str) -> str | bytes:
-    """A UUID in canonical form as its 16 bytes, any other text as it is."""
-    return bytes.fromhex(text.replace("-", "")) if len(text) == 36 and _UUID.fullmatch(text) else text
+    """A UUID in canonical form as its 16 bytes, any other text as it is, cut where it is long."""
+    is_uuid = len(text) == 36 and _UUID.fullmatch(text)
+    return bytes.fromhex(text.replace("-", "")) if is_uuid else text[:MESSAGE_CHARACTERS_MAX]
 
 
 def unpacked(value: str | bytes) -> str:
@@ -136,7 +139,7 @@ class Store:
         self._secret = bytes(self.meta("secret"))
         self.log_ids = [row[0] for row in self.rows("SELECT log_id FROM logs ORDER BY log")]
         self.names = Names(self.log_ids)
-        self._words: dict[str, int] = {}
+        self.words: dict[str, int] = {}
         self._texts: dict[int, str] = {}
 
     def _prepare(self) -> None:
@@ -171,9 +174,7 @@ class Store:
 
     def one(self, sql: str, *values: Value) -> Any:
         """The first column of the first row; None where there is none."""
-        for row in self.connection.execute(sql, values):
-            return row[0]
-        return None
+        return next((row[0] for row in self.connection.execute(sql, values)), None)
 
     def json(self, sql: str, *values: Any) -> bytes:
         """What a statement gives as one JSON text; each value becomes a JSON array where it is no plain one."""
@@ -200,7 +201,7 @@ class Store:
 
     def rollback(self) -> None:
         """Forget what was written since."""
-        self._words.clear()
+        self.words.clear()
         self._texts.clear()
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
@@ -223,21 +224,19 @@ class Store:
 
     # Words and logs ------------------------------------------------------------------------------------------
 
-    def word(self, text: str) -> int | None:
-        """The number of a word, a new one for a new word; None where there are too many."""
+    def word(self, text: str, *, ours: bool = False) -> int | None:
+        """The number of a word, a new one for a new word; None where there are too many, but for those of `ours`."""
         number = self.known_word(text)
-        if number is None and self.one("SELECT count(*) FROM words") < WORDS_MAX:
+        if number is None and (ours or (self.one("SELECT max(word) FROM words") or 0) < WORDS_MAX):
             self.write("INSERT INTO words (text) VALUES (?)", text)
-            number = self._words[text] = self.connection.last_insert_rowid()
+            number = self.words[text] = self.connection.last_insert_rowid()
         return number
 
     def known_word(self, text: str) -> int | None:
         """The number of a word that occurred; None for another."""
-        number: int | None = self._words.get(text)
-        if number is None:
-            number = self.one("SELECT word FROM words WHERE text = ?", text)
-            if number is not None:
-                self._words[text] = number
+        number: int | None = self.words.get(text) or self.one("SELECT word FROM words WHERE text = ?", text)
+        if number is not None:
+            self.words[text] = number
         return number
 
     def text(self, word: int) -> str:
@@ -393,8 +392,8 @@ class Store:
             *states,
         )
 
-    def edges_of(self, ids: Iterable[int]) -> list[EdgeRow]:
-        """Edges that begin at these ids, in the order of their places."""
-        sql = """SELECT a, b, place, received_ms, age_ms, source, message, version, explicit, state FROM edges
-            WHERE a IN (SELECT value FROM json_each(?1)) ORDER BY place, a, b"""
+    def edges_of(self, ids: Iterable[int], *, holding: bool = False) -> list[EdgeRow]:
+        """Edges that begin at these ids, by place; `holding`: no others, as of those left out there may be millions."""
+        sql = f"""SELECT a, b, place, received_ms, age_ms, source, message, version, explicit, state FROM edges
+            WHERE a IN (SELECT value FROM json_each(?1)) {"AND state = 0" if holding else ""} ORDER BY place, a, b"""
         return [EdgeRow(*row) for row in self.connection.execute(sql, (self.array(ids),))]

@@ -81,7 +81,7 @@ class Identifier:
         self.names = self._graph.names
         self._reach = self._graph.cursor
         log.pin(PIN, self._graph.safe)
-        self._kept: OrderedDict[int, tuple[tuple[int, int], Resolution]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[tuple[int, int, int], Resolution]] = OrderedDict()
         self._kept_events = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -174,7 +174,7 @@ class Identifier:
         """See `Resolver`."""
         with self._lock:
             kept = self._kept.get(block.first_sequence)
-        if kept is not None and kept[0] == (block.last_sequence, len(block.records)):
+        if kept is not None and kept[0] == _mark(block):
             return kept[1]
         people = self.past.people(block.records)
         after = block.first_sequence - 1
@@ -323,7 +323,7 @@ class Identifier:
 
     def _keep(self, block: Block, resolution: Resolution) -> None:
         with self._lock:
-            self._kept[block.first_sequence] = ((block.last_sequence, len(block.records)), resolution)
+            self._kept[block.first_sequence] = (_mark(block), resolution)
             self._kept_events += len(block.records)
             while self._kept_events > EVENTS_KEPT_MAX and len(self._kept) > 1:
                 self._kept_events -= self._kept.popitem(last=False)[1][0][1]
@@ -335,3 +335,8 @@ class Identifier:
     def _named(self, changes: list[stitch.Change]) -> list[Change]:
         text = self.names.text
         return [(Split if each.split else Join)(each.sequence, text(each.lane), text(each.other)) for each in changes]
+
+
+def _mark(block: Block) -> tuple[int, int, int]:
+    """Tells a block from another that begins at the same place: of one that was read anew, or of one event, edited."""
+    return block.last_sequence, len(block.records), hash(block.records[0].raw)

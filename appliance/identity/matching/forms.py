@@ -70,11 +70,15 @@ def text_form(text: str) -> str:
     """Lower case, no accents, words apart by one space, nothing but letters and digits; "" for `null` and the like."""
     plain = _clean(text)[:CHARACTERS_MAX].casefold()
     if not plain.isascii():
-        plain = "".join(sign for sign in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(sign))
-        plain = plain.casefold()  # a mathematical bold A is an A only now
+        # Twice, since what a sign is taken apart into may have upper case and accents of its own, as in a `SM` mark.
+        plain = _taken_apart(_taken_apart(plain).casefold())
     words = _BETWEEN_WORDS.sub(" ", plain)
-    form = " ".join(words.split())
+    form = " ".join(words.split())[:CHARACTERS_MAX].rstrip()
     return "" if form in _NOTHING else form
+
+
+def _taken_apart(text: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
 
 
 def name_form(text: str) -> str:

@@ -12,7 +12,8 @@ from appliance.identity.acts import Act
 from appliance.identity.person import merge_text
 from appliance.identity.rules import Id
 from appliance.identity.stitch import FORBIDDEN, REASONS, SHARED, UNIQUE, WINDOW, Change
-from tests.support.graph_log import Journey, World, rules
+from appliance.identity.store import MESSAGE_CHARACTERS_MAX, WORDS_MAX, EdgeRow, Store
+from tests.support.graph_log import Journey, World, event, rules
 
 Walk = Callable[..., World]
 NO_LIMITS: dict[str, Any] = {
@@ -559,3 +560,51 @@ def test_an_undo_after_the_people_have_grown_keeps_who_came_later_on_their_side(
     assert members(world, user("bob"), undo) == {"bob", "bob@example.com", *(f"b{n}" for n in range(10))}
     assert world.person(user("ann"), undo) == people[0], "ann is smaller now, and is ann all the same"
     assert world.person(browser("b3"), undo) == people[1]
+
+
+def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(walk: Walk) -> None:
+    log = Journey()
+    for n in range(WORDS_MAX):
+        log.track(anonymous="stranger", external=[(f"made_up_{n}", "1x")])
+    place = log.track(user="ann", email="ann@x.io", external=[("card", "77")], anonymous="web")
+    world = walk(log.records, {"ids": {"card": {"unique": True}}})
+    ann = [user("ann"), mail("ann@x.io"), Id("card", "77"), browser("web")]
+    assert len(set(world.people(ann, place))) == 1
+    assert world.store.one("SELECT text FROM words JOIN edges ON source = word LIMIT 1") == "web"
+    made_up = world.store.find([Id("made_up_1", "1x"), Id(f"made_up_{WORDS_MAX - 1}", "1x")])
+    assert [id.type for id in made_up] == ["made_up_1"]
+
+
+def test_a_person_is_parted_without_reading_what_was_ever_left_out(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, read = Journey(), list[int]()
+    for n in range(150):
+        log.track(user="ann", anonymous=f"made-up-{n}")
+    log.track(user="ann", device="tablet")
+    for name in ("bob", "cat", "dan"):
+        log.track(user=name, device="tablet")
+    of = Store.edges_of
+
+    def counted(store: Store, *args: Any, **options: Any) -> list[EdgeRow]:
+        found = of(store, *args, **options)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(Store, "edges_of", counted)
+    world = walk(log.records)
+    assert world.store.find([device("tablet")])[device("tablet")].shared
+    assert read and max(read) == 101, "100 browsers and the tablet"
+
+
+def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk: Walk) -> None:
+    log = Journey()
+    log.records.append(
+        event(
+            1,
+            user="ann",
+            message_id="m" * 30_000,
+            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(49)]},
+        )
+    )
+    world = walk(log.records)
+    assert world.store.one("SELECT count(*) FROM edges") == 49
+    assert world.store.one("SELECT sum(length(message)) FROM edges") == 49 * MESSAGE_CHARACTERS_MAX

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.identity import parting
+from appliance.identity import lookup, parting
 from appliance.identity.rules import Id
 from appliance.identity.stitch import REASONS, SHARED, UNIQUE
 from tests.support.graph import LOG, STARTED_MS, Fed
@@ -273,3 +273,11 @@ def test_every_question_is_answered_by_an_index(fed: Fed) -> None:
 def test_the_log_of_a_merge_is_told(fed: Fed) -> None:
     fed.feed(ANN, BOB, BAD_ALIAS)
     assert fed.graph.store.log_ids == [LOG] and fed.lookup.merges(1)[0].log == 0
+
+
+def test_of_a_hub_that_everybody_was_sent_to_the_newest_left_out_are_told_and_all_counted(fed: Fed) -> None:
+    fed.feed(*({"userId": "ann", "anonymousId": f"a{n}"} for n in range(lookup.LINKS_MAX + 120)))
+    found = fed.lookup.person(fed.who("user_id", "ann"))
+    assert found is not None and len(found.members) == 101
+    assert found.left_out_count == lookup.LINKS_MAX + 20
+    assert found.left_out[0].other.value == f"a{lookup.LINKS_MAX + 119}" and len(found.left_out) == lookup.LINKS_MAX

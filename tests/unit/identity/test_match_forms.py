@@ -112,6 +112,13 @@ def test_nothing_to_compare_is_nobody() -> None:
     assert forms.comparable("p", {"first_name": ["null"], "email": ["none"], "plan": ["gold"]}) is None
 
 
+def test_a_sign_that_is_taken_apart_into_capitals_or_many_letters_leaves_nothing_to_do() -> None:
+    assert forms.text_form("\u2120") == "sm"
+    for text in (*map(chr, range(0x20, 0x30000)), "\ufdfa" * forms.CHARACTERS_MAX):
+        once = forms.text_form(text)
+        assert forms.text_form(once) == once and len(once) <= forms.CHARACTERS_MAX, f"U+{ord(text[0]):X}"
+
+
 @given(TEXT)
 def test_forms_of_anything_are_short_clean_and_final(text: str) -> None:
     for form in (forms.text_form, forms.name_form, forms.street_form, forms.email_form):
