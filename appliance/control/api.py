@@ -26,12 +26,12 @@ from appliance.control.idempotency import Answer, KeyReused, Once, is_key
 from appliance.control.listener import Connection, Listener
 from appliance.control.live import Live
 from appliance.control.parts import ApiError, Parts, Pools, invalid
-from appliance.control.people_pages import EXPORTS, PeoplePages
+from appliance.control.people.pages import EXPORTS, PeoplePages
+from appliance.control.people.review_pages import ReviewPages
 from appliance.control.ports import Collector, Dispatcher, Host
 from appliance.control.records import Records
 from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
 from appliance.control.resources import Resources
-from appliance.control.review_pages import ReviewPages
 from appliance.control.routes import ROUTES, Handler, Handlers, Route, pattern
 from appliance.control.tail import Tail
 from appliance.control.tokens import Keyring

@@ -5,9 +5,9 @@ from aiohttp import web
 from appliance.control import replies
 from appliance.control.actions import Actions
 from appliance.control.parts import Parts, invalid
-from appliance.control.people_pages import asking, id_asked, no_graph
-from appliance.control.people_replies import IdentityDone, Pair, Undo
-from appliance.control.people_views import id_view
+from appliance.control.people.pages import asking, id_asked, no_graph
+from appliance.control.people.replies import IdentityDone, Pair, Undo
+from appliance.control.people.views import id_view
 from appliance.control.requests import allowed_query, body, json_reply, sees_payloads, who, whole
 from appliance.identity import parting
 from appliance.identity.acts import Act

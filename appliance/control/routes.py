@@ -9,14 +9,16 @@ from typing import Literal, NamedTuple
 import msgspec
 from aiohttp import web
 
-from appliance.control import people_replies, replies, review_replies, views
+from appliance.control import replies, views
 from appliance.control.deeds import Deeds
 from appliance.control.health import Health
 from appliance.control.live import Live
-from appliance.control.people_pages import CSV, GRAPHML, PARQUET, PeoplePages
+from appliance.control.people import replies as people_replies
+from appliance.control.people import review_replies
+from appliance.control.people.pages import CSV, GRAPHML, PARQUET, PeoplePages
+from appliance.control.people.review_pages import ReviewPages
 from appliance.control.records import Records
 from appliance.control.resources import Resources
-from appliance.control.review_pages import ReviewPages
 from appliance.control.tokens import Role
 from appliance.control.trace import Trace
 from appliance.identity.review import Suggesting

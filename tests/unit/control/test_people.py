@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.control import people
+from appliance.control.people import by_log
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
 from tests.support.sink import Plan, Sink
@@ -61,16 +61,16 @@ async def test_only_so_much_is_looked_at_and_that_is_said(tmp_path: Path, monkey
     async with running(tmp_path) as room:
         for start in range(0, 100, 10):
             await room.collect(*(event(number, userId=f"u{number % 50}") for number in range(start, start + 10)))
-        monkeypatch.setattr(people, "STRIDE", 7)
-        whole = people.find(room.log, [], "u3", 0, False)
+        monkeypatch.setattr(by_log, "STRIDE", 7)
+        whole = by_log.find(room.log, [], "u3", 0, False)
         assert [one.message_id for one in whole.people[0].events] == ["m53", "m3"]
         assert whole.complete and whole.scanned_events == 100
-        monkeypatch.setattr(people, "EVENTS_MAX", 60)
-        part = people.find(room.log, [], "u3", 0, False)
+        monkeypatch.setattr(by_log, "EVENTS_MAX", 60)
+        part = by_log.find(room.log, [], "u3", 0, False)
         assert [one.message_id for one in part.people[0].events] == ["m53"]
         assert not part.complete and 60 <= part.scanned_events < 70
         ticks = iter(range(1_000))
-        late = people.find(room.log, [], "u3", 0, False, lambda: next(ticks))
+        late = by_log.find(room.log, [], "u3", 0, False, lambda: next(ticks))
         assert not late.complete and late.scanned_events == 21
 
 
@@ -78,5 +78,5 @@ async def test_so_many_people_and_events_and_no_more(tmp_path: Path) -> None:
     async with running(tmp_path) as room:
         await room.collect(*(event(number, anonymousId=f"a{number % 40}", userId="u1") for number in range(2_000)))
         found = await find(room, "u1")
-        assert len(found) == people.PEOPLE_MAX
-        assert all(len(one["events"]) == people.SHOWN_MAX for one in found.values())
+        assert len(found) == by_log.PEOPLE_MAX
+        assert all(len(one["events"]) == by_log.SHOWN_MAX for one in found.values())

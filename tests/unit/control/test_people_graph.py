@@ -13,7 +13,7 @@ import duckdb
 import networkx
 import pytest
 
-from appliance.control import people_of_graph, people_pages
+from appliance.control.people import by_graph, pages
 from appliance.core.errors import Overloaded
 from tests.support.appliance import webhook
 from tests.support.room import Room, running
@@ -292,7 +292,7 @@ async def test_exports_hold_everybody_and_leave_nothing_behind(tmp_path: Path) -
             (tmp_path / "all.parquet").write_bytes(await reply.read())
         found = duckdb.read_parquet(str(tmp_path / "all.parquet")).fetchall()
         assert sorted(row[:3] for row in found) == sorted(tuple(row.values())[:3] for row in rows)
-        assert list((room.data / people_pages.EXPORTS).iterdir()) == []
+        assert list((room.data / pages.EXPORTS).iterdir()) == []
         await room.get("/v1/people/export", 400, format="xlsx")
         person = await who(room, "ann")
         async with room.http.get(f"/v1/people/{person}/graphml") as reply:
@@ -310,7 +310,7 @@ async def test_exports_hold_everybody_and_leave_nothing_behind(tmp_path: Path) -
 
 
 async def test_what_a_killed_export_left_is_gone_at_the_next_start(tmp_path: Path) -> None:
-    left = tmp_path / "data" / people_pages.EXPORTS / "0123" / "csv"
+    left = tmp_path / "data" / pages.EXPORTS / "0123" / "csv"
     left.parent.mkdir(parents=True)
     left.write_text("everybody")
     async with running(tmp_path, graph=True):
@@ -325,7 +325,7 @@ async def test_an_export_that_finds_no_room_says_so(tmp_path: Path, monkeypatch:
         monkeypatch.setattr("appliance.identity.export.write_csv", full)
         error = (await room.get("/v1/people/export", 409))["error"]
         assert "No space left" in error["message"] and "make room" in error["next"]
-        assert list((room.data / people_pages.EXPORTS).iterdir()) == []
+        assert list((room.data / pages.EXPORTS).iterdir()) == []
 
 
 async def test_without_the_right_to_payloads_only_what_every_list_shows(
@@ -395,17 +395,15 @@ async def test_who_is_not_found_may_be_among_what_the_graph_has_yet_to_read(
 async def test_only_so_much_of_the_log_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path, graph=True) as room:
         await collect(room, *({"userId": f"u{number % 10}", "messageId": f"m{number}"} for number in range(60)))
-        monkeypatch.setattr("appliance.control.people.STRIDE", 7)
+        monkeypatch.setattr("appliance.control.people.by_log.STRIDE", 7)
         lookup = room.control._parts.lookup
         assert lookup is not None
-        whole = await asyncio.to_thread(people_of_graph.find, room.log, lookup, [], "u3", "", 0, False)
+        whole = await asyncio.to_thread(by_graph.find, room.log, lookup, [], "u3", "", 0, False)
         assert [one.message_id for one in whole.people[0].events] == ["m53", "m43", "m33", "m23", "m13", "m3"]
         assert whole.complete and whole.scanned_events == 60
-        monkeypatch.setattr(people_of_graph, "EVENTS_MAX", 30)
-        part = await asyncio.to_thread(people_of_graph.find, room.log, lookup, [], "u3", "", 0, False)
+        monkeypatch.setattr(by_graph, "EVENTS_MAX", 30)
+        part = await asyncio.to_thread(by_graph.find, room.log, lookup, [], "u3", "", 0, False)
         assert [one.message_id for one in part.people[0].events] == ["m53", "m43", "m33"] and not part.complete
         ticks = iter(range(1_000))
-        late = await asyncio.to_thread(
-            people_of_graph.find, room.log, lookup, [], "u3", "", 0, False, lambda: next(ticks)
-        )
+        late = await asyncio.to_thread(by_graph.find, room.log, lookup, [], "u3", "", 0, False, lambda: next(ticks))
         assert not late.complete and late.scanned_events == 21

@@ -13,7 +13,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from appliance.control import people_replies, replies, review_replies
+from appliance.control import replies
+from appliance.control.people import replies as people_replies
+from appliance.control.people import review_replies
 from appliance.control.routes import EVENTS, ROUTES, Route
 from appliance.control.tokens import Role
 from appliance.core import logs

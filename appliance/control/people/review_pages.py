@@ -8,11 +8,17 @@ from appliance.control import views
 from appliance.control.actions import Actions
 from appliance.control.lines import streamed
 from appliance.control.parts import ApiError, Parts, invalid
-from appliance.control.people_pages import no_graph
-from appliance.control.people_replies import IdentityDone
-from appliance.control.people_views import id_view
+from appliance.control.people.pages import no_graph
+from appliance.control.people.replies import IdentityDone
+from appliance.control.people.review_replies import (
+    Decision,
+    SuggestedPerson,
+    Suggestions,
+    SuggestionsTaken,
+    SuggestionView,
+)
+from appliance.control.people.views import id_view
 from appliance.control.requests import NUMBER_MAX, SHOWN, body, json_reply, limit, number, sees_payloads, who
-from appliance.control.review_replies import Decision, SuggestedPerson, Suggestions, SuggestionsTaken, SuggestionView
 from appliance.identity import suggested
 from appliance.identity.acts import Act
 from appliance.identity.candidates import candidates

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from appliance.control import views
-from appliance.control.people_replies import People, PersonView, QueueView
+from appliance.control.people.replies import People, PersonView, QueueView
 from appliance.control.ports import DestinationStatus
 from appliance.control.replies import RecordView
 from appliance.core.event import Record

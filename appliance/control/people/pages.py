@@ -9,9 +9,9 @@ from typing import BinaryIO, TypeVar
 
 from aiohttp import web
 
-from appliance.control import people, people_of_graph, people_views
 from appliance.control.parts import ApiError, Parts, invalid
-from appliance.control.people_replies import Merges, Parting, People, PersonDetail
+from appliance.control.people import by_graph, by_log, views
+from appliance.control.people.replies import Merges, Parting, People, PersonDetail
 from appliance.control.requests import SHOWN, forbidden, json_reply, limit, sees_payloads, still_holds
 from appliance.identity import export, parting
 from appliance.identity.findings import Merge, Person
@@ -52,9 +52,9 @@ class PeoplePages:
 
         def find() -> People:
             if self._parts.lookup is None:
-                return people.find(log, statuses, wanted, skew_ms, payloads)
+                return by_log.find(log, statuses, wanted, skew_ms, payloads)
             lookup, events = self._parts.lookup, request.query.get("events") != "0"
-            return people_of_graph.find(log, lookup, statuses, wanted, type, skew_ms, payloads, events=events)
+            return by_graph.find(log, lookup, statuses, wanted, type, skew_ms, payloads, events=events)
 
         run = self._parts.blocking if request.query.get("events") == "0" else self._parts.searching
         try:
@@ -71,7 +71,7 @@ class PeoplePages:
         name, payloads = request.match_info["person_id"], sees_payloads(request)
 
         def read() -> PersonDetail:
-            return people_views.person_detail(self._person(name), payloads, self._completed())
+            return views.person_detail(self._person(name), payloads, self._completed())
 
         shown = await self._parts.blocking(read)
         request[SHOWN] = len(shown.members)
@@ -99,7 +99,7 @@ class PeoplePages:
             page = lookup.merges(most + 1, after, ended=ended)
             more, page = len(page) > most, page[:most]
             completed = self._completed()
-            shown = [people_views.merge_view(completed(one), payloads) for one in page]
+            shown = [views.merge_view(completed(one), payloads) for one in page]
             return Merges(shown, page[-1].name if more else "")
 
         try:
@@ -118,9 +118,9 @@ class PeoplePages:
 
         def read() -> Parting:
             if asked["merge"]:
-                return people_views.parting(parting.of_merge(lookup, asked["merge"]), payloads)
+                return views.parting(parting.of_merge(lookup, asked["merge"]), payloads)
             one, two = (id_asked(lookup, asked[f"{name}_type"], asked[name], payloads) for name in ("a", "b"))
-            return people_views.parting(parting.of_pair(lookup, one, two), payloads)
+            return views.parting(parting.of_pair(lookup, one, two), payloads)
 
         found = await self._parts.blocking(asking, read)
         request[SHOWN] = sum(len(group.ids) for group in found.people)
@@ -196,7 +196,7 @@ class PeoplePages:
             if merge.when_ms or merge.log != present or not left:
                 return merge
             left -= 1
-            for record in people.between(log, merge.sequence - 1, merge.sequence):
+            for record in by_log.between(log, merge.sequence - 1, merge.sequence):
                 return merge._replace(when_ms=record.received_ms, message_id=record.message_id, source=record.source)
             return merge
 
@@ -225,7 +225,7 @@ def id_asked(lookup: Lookup, type: str, value: str, payloads: bool) -> Id:
         found = lookup.id_of(type, value)
     except ValueError as error:
         raise invalid(f"{error}; nothing was done") from None
-    if not payloads and found.type not in people_views.PLAIN_TYPES:
+    if not payloads and found.type not in views.PLAIN_TYPES:
         raise forbidden(f"ids of the type {found.type} need the right to see payloads; nothing was done",
                         "name a user_id or anonymous_id of theirs, or use a token with `payloads = true`")  # fmt: skip
     return found

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from appliance.control.people_replies import IdView
+from appliance.control.people.replies import IdView
 
 Number = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
 

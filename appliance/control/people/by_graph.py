@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from appliance.control import views
-from appliance.control.people import (
+from appliance.control.people.by_log import (
     EVENTS_MAX,
     IDS_MAX,
     PEOPLE_MAX,
@@ -18,8 +18,8 @@ from appliance.control.people import (
     between,
     queue,
 )
-from appliance.control.people_replies import People, PersonView
-from appliance.control.people_views import PLAIN_TYPES, id_view
+from appliance.control.people.replies import People, PersonView
+from appliance.control.people.views import PLAIN_TYPES, id_view
 from appliance.control.ports import DestinationStatus
 from appliance.control.replies import RecordView
 from appliance.core.event import Record

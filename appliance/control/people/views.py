@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from appliance.control.people_replies import (
+from appliance.control.people.replies import (
     DeviceView,
     GroupView,
     IdView,

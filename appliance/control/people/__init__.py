@@ -1,0 +1,1 @@
+"""People at the admin API: found, shown, told apart, exported, suggested."""
