@@ -11,6 +11,7 @@ Usage: python sabotage.py MODE run ...
     renamed_people      a person is called otherwise in every life of the process
     forgotten_ids       one id in ten never reaches the graph's file
     reordered_minting   the number of a person depends on when the graph read the event
+    untold_joins        deliveries do not learn that people are joined or split
 """
 
 import asyncio
@@ -120,10 +121,16 @@ def reordered_minting() -> None:
     Stitcher.next_number = late_number  # type: ignore[method-assign]
 
 
+def untold_joins() -> None:
+    resolve: Any = Identifier.resolve
+    Identifier.resolve = lambda self, block: Resolution(resolve(self, block).lanes, [])  # type: ignore[method-assign]
+    Identifier.changes = lambda self, after, upto: []  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     modes = (
         early_ack, no_lanes, no_progress, no_outcome, late_hold,
-        unwaited_graph, renamed_people, forgotten_ids, reordered_minting,
+        unwaited_graph, renamed_people, forgotten_ids, reordered_minting, untold_joins,
     )  # fmt: skip
     {mode.__name__: mode for mode in modes}[sys.argv.pop(1)]()
     sys.exit(main())
