@@ -27,7 +27,7 @@ from appliance.identity.person import Names
 from appliance.identity.stitch import Stitcher
 from appliance.identity.store import Store
 from appliance.process.identify import Identifier
-from appliance.process.resolve import IdResolver, Resolution
+from appliance.process.resolve import IdResolver, Resolution, Resolver
 from appliance.wal.log import Appended, Log
 from appliance.wal.transaction import Transaction
 from appliance.wal.types import Block
@@ -50,10 +50,10 @@ def early_ack() -> None:
 
 
 def no_lanes() -> None:
-    def resolve(self: IdResolver, block: Block) -> Resolution:
+    def resolve(self: Resolver, block: Block) -> Resolution:
         return Resolution([f"a:{record.sequence}" for record in block.records], [])
 
-    IdResolver.resolve = resolve  # type: ignore[method-assign]
+    IdResolver.resolve = Identifier.resolve = resolve  # type: ignore[method-assign]
 
 
 def no_progress() -> None:
