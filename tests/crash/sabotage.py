@@ -11,6 +11,7 @@ Usage: python sabotage.py MODE run ...
     renamed_people      a person is called otherwise in every life of the process
     forgotten_ids       one id in ten never reaches the graph's file
     reordered_minting   the number of a person depends on when the graph read the event
+    untold_joins        deliveries do not learn that people are joined or split
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from appliance.identity.person import Names
 from appliance.identity.stitch import Stitcher
 from appliance.identity.store import Store
 from appliance.process.identify import Identifier
-from appliance.process.resolve import IdResolver, Resolution
+from appliance.process.resolve import IdResolver, Resolution, Resolver
 from appliance.wal.log import Appended, Log
 from appliance.wal.transaction import Transaction
 from appliance.wal.types import Block
@@ -49,10 +50,10 @@ def early_ack() -> None:
 
 
 def no_lanes() -> None:
-    def resolve(self: IdResolver, block: Block) -> Resolution:
+    def resolve(self: Resolver, block: Block) -> Resolution:
         return Resolution([f"a:{record.sequence}" for record in block.records], [])
 
-    IdResolver.resolve = resolve  # type: ignore[method-assign]
+    IdResolver.resolve = Identifier.resolve = resolve  # type: ignore[method-assign]
 
 
 def no_progress() -> None:
@@ -120,10 +121,16 @@ def reordered_minting() -> None:
     Stitcher.next_number = late_number  # type: ignore[method-assign]
 
 
+def untold_joins() -> None:
+    resolve: Any = Identifier.resolve
+    Identifier.resolve = lambda self, block: Resolution(resolve(self, block).lanes, [])  # type: ignore[method-assign]
+    Identifier.changes = lambda self, after, upto: []  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     modes = (
         early_ack, no_lanes, no_progress, no_outcome, late_hold,
-        unwaited_graph, renamed_people, forgotten_ids, reordered_minting,
+        unwaited_graph, renamed_people, forgotten_ids, reordered_minting, untold_joins,
     )  # fmt: skip
     {mode.__name__: mode for mode in modes}[sys.argv.pop(1)]()
     sys.exit(main())

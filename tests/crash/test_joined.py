@@ -28,6 +28,9 @@ def test_killed_while_people_are_joined_and_split(
     figure: Callable[[str], None],
 ) -> None:
     sink, appliance, ledger, draw = make_sink(), make_appliance(command=JOINED), Ledger(), random.Random(seed)
+    appliance.config["identity"] = {
+        "enabled": False
+    }  # Who is who is told by `joined.py`, and nothing else is in the log.
     people: list[str] = []
 
     def start() -> None:

@@ -1,6 +1,7 @@
 """Judges a person graph against its log and against what a destination received. Values in, faults out."""
 
 import json
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from appliance.core.event import Record
 from appliance.identity.graph import Graph
 from appliance.identity.past import Past
 from appliance.identity.rules import Rules
+from appliance.identity.stitch import Change
 from appliance.wal.offline import StoppedLog
 from tests.support.sink import Arrival
 
@@ -28,6 +30,8 @@ class Faults:
     """In the log, but one of their ids has no person."""
     otherwise: list[str] = field(default_factory=list)
     """A graph that reads the same log from its beginning gives them another person."""
+    overtaking: list[str] = field(default_factory=list)
+    """Tried first before an earlier event of the same person, by the graph at that point, was taken."""
 
     @property
     def clean(self) -> bool:
@@ -58,6 +62,7 @@ def judge_people(
     faults, past = Faults(), Past(graph, log_id)
     try:
         people = past.people(records)
+        changes = past.changes(0, records[-1].sequence)
         name = past.store().names.text
         expected = {record.message_id: name(number) for record, number in zip(records, people, strict=True)}
         for record in records:
@@ -67,8 +72,35 @@ def judge_people(
     finally:
         past.close()
     faults.otherwise = _told_anew(records, people, log_id, rules, scratch)
-    _judge_arrivals(arrivals, expected, faults)
+    seen = list(arrivals)
+    _judge_arrivals(seen, expected, faults)
+    faults.overtaking = _overtaking(records, people, changes, seen)
     return faults
+
+
+def _overtaking(
+    records: Sequence[Record], people: Sequence[int], changes: Sequence[Change], arrivals: Sequence[Arrival]
+) -> list[str]:
+    """The messageIds, in the order of the log."""
+    tried: dict[str, int] = {}
+    taken: dict[str, int] = {}
+    for at, arrival in enumerate(arrivals):
+        tried.setdefault(arrival.message_id, at)
+        if arrival.accepted:
+            taken.setdefault(arrival.message_id, at)
+    found, left = [], deque(changes)
+    last_taken: dict[int, int] = {}
+    """Person -> when the last of all was taken that their next event has to wait for."""
+    for record, person in zip(records, people, strict=True):
+        while left and left[0].sequence <= record.sequence:
+            change = left.popleft()
+            one, other = (change.lane, change.other) if change.split else (change.other, change.lane)
+            last_taken[one] = max(last_taken.get(one, -1), last_taken.get(other, -1))
+        if record.source and record.message_id in tried:
+            if tried[record.message_id] < last_taken.get(person, -1):
+                found.append(record.message_id)
+            last_taken[person] = max(last_taken.get(person, -1), taken.get(record.message_id, len(arrivals)))
+    return found
 
 
 def _told_anew(records: Sequence[Record], people: Sequence[int], log_id: str, rules: Rules, scratch: Path) -> list[str]:
