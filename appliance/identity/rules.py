@@ -35,7 +35,7 @@ from appliance.identity.normalise import LeftOut
 from appliance.identity.reading import Place, Reader
 from appliance.identity.type_rules import EXTERNAL, TypeRules, filled
 
-IDS_MAX = 50
+IDS_MAX = 20
 """So many ids of one event count, by priority, and so many entries of a list of ids are looked at."""
 SHOWN_CHARACTERS_MAX = 100
 """So much of a value that is left out is kept with the reason."""

@@ -41,6 +41,7 @@ STOP_S = 5.0
 LAG_EVENTS = 50_000
 """Further behind than this is worth a word."""
 EVENTS_KEPT_MAX = 50_000
+_OF_AN_EVENT = (apsw.ConstraintError, apsw.MismatchError, apsw.RangeError, apsw.SQLError, apsw.TooBigError)
 _LOG = logs.logger("identity")
 
 
@@ -274,9 +275,9 @@ class Identifier:
         records = [record for block in blocks for record in block.records if record.sequence > after]
         try:
             resolved = graph.apply(records, upto)
-        except apsw.Error:
-            raise
-        except Exception:
+        except Exception as error:
+            if not _is_of_an_event(error):
+                raise
             resolved = self._one_by_one(records, upto)
         lanes, changes = self._texts(resolved.people), deque(self._named(resolved.changes))
         at = 0
@@ -298,9 +299,9 @@ class Identifier:
         for record in records:
             try:
                 one = self._graph.apply([record], record.sequence)
-            except apsw.Error:
-                raise
-            except Exception:
+            except Exception as error:
+                if not _is_of_an_event(error):
+                    raise
                 _LOG.exception("event_not_stitched", sequence=record.sequence, kept="the event, as a person of its own")
                 one = self._graph.pass_over(record)
             people += one.people
@@ -340,3 +341,8 @@ class Identifier:
 def _mark(block: Block) -> tuple[int, int, int]:
     """Tells a block from another that begins at the same place: of one that was read anew, or of one event, edited."""
     return block.last_sequence, len(block.records), hash(block.records[0].raw)
+
+
+def _is_of_an_event(error: Exception) -> bool:
+    """Whether an event may be to blame, so that the others can do without it; a fault of the disk is none's."""
+    return not isinstance(error, apsw.Error) or isinstance(error, _OF_AN_EVENT)

@@ -64,6 +64,7 @@ def test_an_event_arrives_unchanged_through_two_appliances_and_in_a_file(
     end.wait_accepted({"not a uuid"})
     for where in (sink, end):
         body = json.loads(where.accepted()[0].body)
+        assert body["context"].pop("sternpost") == {"personId": body["rudderId"]}
         assert {key: body[key] for key in RICH} == RICH
         assert {"receivedAt", "request_ip", "timestamp", "sentAt"} <= set(body)
         assert [arrival.message_id for arrival in where.arrivals()] == ["not a uuid"]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from appliance.core.clock import SystemClock
@@ -99,14 +100,15 @@ async def test_a_graph_that_sqlite_cannot_read_is_set_aside_and_made_anew_with_t
             assert (Path(identifier.quarantined) / FILE).read_bytes().startswith(b"no database")
 
 
+@pytest.mark.parametrize("fault", [ZeroDivisionError, apsw.TooBigError, apsw.ConstraintError])
 async def test_an_event_that_breaks_the_graph_is_a_person_of_its_own_and_its_neighbours_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
 ) -> None:
     takes = Graph._apply
 
     def fragile(graph: Graph, records: list[Record]) -> list[int]:
         if any(one.message_id == "m1" for one in records):
-            raise ZeroDivisionError
+            raise fault
         return takes(graph, records)
 
     monkeypatch.setattr(Graph, "_apply", fragile)

@@ -33,6 +33,8 @@ async def test_stale_data_is_dimmed_and_its_age_shown_until_somebody_answers(sta
         await desk.sees("● live")
         fresh, status = brightness(desk, "#body"), brightness(desk, "#status")
         api.answers.clear()
+        asked = len(api.asked)
+        await desk.until(lambda: len(api.asked) > asked, "a question that nobody answers; those before it are answered")
         now_s[0] += 12.0
         await desk.sees("○ stale, 12 s old")
         await desk.until(lambda: brightness(desk, "#body") < 0.7 * fresh, "the figures are dim")

@@ -309,8 +309,8 @@ def test_so_many_ids_count_and_those_of_the_highest_priority() -> None:
     assert pairs(sighting) == [("user_id", "u1"), *((f"t{number}", str(number + 1)) for number in range(IDS_MAX - 1))]
     assert {reason for _, reason in sighting.left} == {rules.IS_TOO_MANY}
     assert [id for id, _ in sighting.left] == [
-        Id("external_id", '{"type": "t50", "id": "51"}'),
-        Id("t49", "50"),
+        Id("external_id", f'{{"type": "t{IDS_MAX}", "id": "{IDS_MAX + 1}"}}'),
+        Id(f"t{IDS_MAX - 1}", str(IDS_MAX)),
         Id("anonymous_id", "a1"),
     ]
 
