@@ -10,7 +10,7 @@ from msgspec import Raw
 from appliance.core.event import Record
 from appliance.identity.acts import Act
 from appliance.identity.person import merge_text
-from appliance.identity.rules import Id
+from appliance.identity.rules import IDS_MAX, Id
 from appliance.identity.stitch import FORBIDDEN, REASONS, SHARED, UNIQUE, WINDOW, Change
 from appliance.identity.store import MESSAGE_CHARACTERS_MAX, WORDS_MAX, EdgeRow, Store
 from tests.support.graph_log import Journey, World, event, rules
@@ -602,9 +602,9 @@ def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk
             1,
             user="ann",
             message_id="m" * 30_000,
-            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(49)]},
+            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(IDS_MAX)]},
         )
     )
     world = walk(log.records)
-    assert world.store.one("SELECT count(*) FROM edges") == 49
-    assert world.store.one("SELECT sum(length(message)) FROM edges") == 49 * MESSAGE_CHARACTERS_MAX
+    assert world.store.one("SELECT count(*) FROM edges") == IDS_MAX - 1
+    assert world.store.one("SELECT sum(length(message)) FROM edges") == (IDS_MAX - 1) * MESSAGE_CHARACTERS_MAX
