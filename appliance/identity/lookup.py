@@ -59,16 +59,12 @@ class Lookup:
 
     @staticmethod
     def _read(rules: Rules, type: str, value: str) -> Id:
-        name = rules.type_named(type)
-        if not name:
+        if not rules.type_named(type):
             raise ValueError(f"{type!r} is no type of ids")
         try:
-            found = Id(name, rules.of(name).value_of(value))
+            return rules.id_named(type, value)
         except LeftOut as reason:
             raise ValueError(f"{value!r} {reason}") from None
-        if not found.value:
-            raise ValueError("an id has at least one character")
-        return found
 
     def find(self, text: str, type: str = "") -> list[Found]:
         """Everybody with this id, or whose own id it is, or was before others were found to be the same.

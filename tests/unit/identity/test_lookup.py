@@ -27,7 +27,7 @@ BAD_ALIAS = {"type": "alias", "userId": "ann", "previousId": "bob"}
         ("email: Ann@example.com", "", [Id("email", "ann@example.com")]),
         (" a1 ", "", [Id("anonymous_id", "a1")]),
         ("ann", "email", ValueError("'ann' is no e-mail address")),
-        ("", "user_id", ValueError("an id has at least one character")),
+        ("", "user_id", ValueError("'' is empty")),
         ("null", "user_id", ValueError("'null' is blocked: it is nobody's id")),
         ("ann", "?", ValueError("'?' is no type of ids")),
         ("null", "", []),
