@@ -126,9 +126,12 @@ class Acting:
         one, two = self._both(pair)
         stitcher.flush()
         stitcher.forbidden.remove(one.number, two.number)
-        members = [row.id for row in store.members({stitcher.root(known.origin) for known in (one, two)})]
+        roots = {stitcher.root(known.origin) for known in (one, two)}
+        members = [row.id for row in store.members(roots)]
         store.let_decide_anew(members, (UNDONE, FORBIDDEN), ANEW)
         stitcher.forget()
+        for root in roots:
+            stitcher.settled.parted(root)
         done = "they may be one person again, once they are seen together"
         return Outcome(done, True, self._people(pair))
 

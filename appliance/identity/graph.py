@@ -10,7 +10,7 @@ import msgspec
 from appliance.core import logs
 from appliance.core.event import Record
 from appliance.identity.acts import Act, Acting, act_of, kept_json, outcome_json
-from appliance.identity.known import Seen, hub_of
+from appliance.identity.known import Seen, day_of, hub_of
 from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
@@ -117,6 +117,7 @@ class Graph:
     def forget_cached(self) -> None:
         """Drop what is in memory of the graph; it is read again when it is asked for."""
         self._stitcher.forget()
+        self._stitcher.settled.clear()
 
     def close(self) -> None:
         """Close the file."""
@@ -167,11 +168,14 @@ class Graph:
 
     def _stitch(self, records: Sequence[Record]) -> list[int]:
         stitcher, people = self._stitcher, []
-        base, read = place_of(self._log, 0), self._rules.read
+        base, read, keep_traits = place_of(self._log, 0), self._rules.read, self._rules.keep_traits
+        settled = stitcher.settled.key
         events = []
         for record in records:
             ids, explicit, _ = read(record)
-            events.append(Seen(base | record.sequence, record, tuple(ids), explicit))
+            again = explicit or (keep_traits and record.type == "identify")
+            key = None if again else settled(ids, day_of(record))
+            events.append(Seen(base | record.sequence, record, tuple(ids), explicit, key))
         self._name(events)
         stitcher.prefetch(events)
         for seen in events:
@@ -180,7 +184,7 @@ class Graph:
                 self._share(seen.place)
                 person = stitcher.stitch(seen)
             people.append(person)
-            if seen.record.type == "identify" and self._rules.keep_traits:
+            if seen.record.type == "identify" and keep_traits:
                 known = [each for one in seen.ids if (each := stitcher.known(one))]
                 self._traits.take(hub_of(known).number if known else 0, seen.record)
         stitcher.flush()

@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from appliance.core.event import Record
 from appliance.identity.rules import Id
+from appliance.identity.settled import Key
 from appliance.identity.store import IdRow
+
+DAY_MS = 86_400_000
 
 
 class Seen(NamedTuple):
@@ -17,6 +20,8 @@ class Seen(NamedTuple):
     """Usable ones, by priority."""
     explicit: bool
     """The client itself, or an operator, says that these are one person."""
+    key: Key | None = None
+    """By which `Settled` may know it; None where it has to be looked at in any case."""
 
 
 class Known:
@@ -51,6 +56,11 @@ class Known:
         return IdRow(
             self.number, self.word, self.value, self.origin, self.first_ms, self.last_day, self.users, self.shared
         )
+
+
+def day_of(record: Record) -> int:
+    """The day on which an event was received, since 1970."""
+    return record.received_ms // DAY_MS
 
 
 def hub_of(ids: Sequence[Known]) -> Known:

@@ -192,6 +192,7 @@ class Splitter:
     def _part(self, root: int, place: int, cut: Pairs, apart: Apart, state: int = FORBIDDEN, alone: int = 0) -> None:
         """Leave out the edges in `cut` and those that join ids which are to be apart; give each group its person."""
         store = self._store
+        self._stitcher.settled.parted(root)
         # By type and value, not by number: a graph made anew has other numbers, and must come to the same people.
         named = [(store.text(row.type), row.value, row) for row in store.members([root])]
         members = {row.id: row for _, _, row in sorted(named)}

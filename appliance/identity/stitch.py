@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from appliance.core.enrich import event_ms
 from appliance.identity.forbidden import Forbidden
-from appliance.identity.known import Known, Seen, hub_of
+from appliance.identity.known import Known, Seen, day_of, hub_of
 from appliance.identity.person import ORDINALS_MAX, number_of, sequence_of
 from appliance.identity.rules import Id, Rules
+from appliance.identity.settled import Settled
 from appliance.identity.store import EdgeRow, MergeRow, Store, after, carried, packed
 
-DAY_MS = 86_400_000
 EXPLICIT = 100
 """Added to an edge's state in memory where the client itself said that two ids are one person."""
 IDS_KEPT_MAX = 10_000
@@ -58,8 +58,7 @@ class Stitcher:
         """What changed for lanes since the caller took them."""
         self.to_share: list[Known] = []
         """Ids that became shared by the event just stitched."""
-        self._settled: dict[tuple[Id, ...], list[Known]] = {}
-        """Ids that came together, with nothing left to decide but the day."""
+        self.settled = Settled(store.secret)
         self._ids: dict[Id, Known] = {}
         self._numbers: dict[int, Id] = {}
         self._next: dict[int, int] = {}
@@ -78,8 +77,8 @@ class Stitcher:
 
     def prefetch(self, events: Iterable[Seen]) -> None:
         """Read what the events of a batch will ask for."""
-        settled = self._settled
-        fresh = [seen for seen in events if seen.explicit or seen.ids not in settled]
+        settled = self.settled.get
+        fresh = [seen for seen in events if seen.key is None or not settled(seen.key)]
         if not fresh:
             return
         # A set minus the keys of a dictionary would walk through all of these; each is looked up instead.
@@ -114,7 +113,7 @@ class Stitcher:
 
     def trim(self) -> None:
         """After a flush: keep memory within its bounds."""
-        kept = (self._settled, self._ids, self._pairs, self._no_edge, self._next, self._counts)
+        kept = (self._ids, self._pairs, self._no_edge, self._next, self._counts)
         if any(len(each) > IDS_KEPT_MAX for each in kept):
             self.forget()
 
@@ -124,7 +123,7 @@ class Stitcher:
         Ids of events still to come keep their numbers: others may have got the next ones because of them.
         """
         waiting = [known for known in self._ids.values() if not known.origin]
-        for kept in (self._settled, self._ids, self._numbers, self._next, self._counts, self._edges, self._pairs):
+        for kept in (self._ids, self._numbers, self._next, self._counts, self._edges, self._pairs):
             kept.clear()
         self._no_edge.clear()
         self._ids.update({known.id: known for known in waiting})
@@ -139,17 +138,20 @@ class Stitcher:
 
         Where `to_share` has grown that is not yet so: the caller splits these off, and stitches the event again.
         """
-        ids = None if seen.explicit else self._settled.get(seen.ids)
-        if ids is None:
-            ids = self._link_all(seen)
-            if self.to_share:
-                return 0
-        day = seen.record.received_ms // DAY_MS
+        if seen.key is not None and (person := self.settled.get(seen.key)):
+            return person
+        ids = self._link_all(seen)
+        if self.to_share:
+            return 0
+        day = day_of(seen.record)
         for known in ids:
             if known.last_day != day:
                 known.last_day = day
                 self.touch(known)
-        return self.root(hub_of(ids).origin) if ids else number_of(seen.place, 0)
+        person = self.root(hub_of(ids).origin) if ids else number_of(seen.place, 0)
+        if seen.key is not None and ids:
+            self.settled.put(seen.key, person)
+        return person
 
     def _link_all(self, seen: Seen) -> list[Known]:
         self.begin(seen.place)
@@ -164,7 +166,6 @@ class Stitcher:
                 self._mint(known)
             if not known.first_ms:
                 known.first_ms = seen.record.received_ms
-        self._settled[seen.ids] = ids
         return ids
 
     def link(self, hub: Known, other: Known, seen: Seen) -> int:
@@ -251,7 +252,7 @@ class Stitcher:
                 return HOLDS
             if (self._state(other, hub) or HOLDS) % EXPLICIT == UNDONE and seen.record.source:
                 return UNDONE  # but for an operator's act, whose record has no source
-        day = seen.record.received_ms // DAY_MS
+        day = day_of(seen.record)
         for known in (hub, other):
             window_days = self.rules.window_days(known.id.type)
             if window_days is not None and known.last_day and day - known.last_day > window_days:
@@ -306,6 +307,7 @@ class Stitcher:
             counts[type] = counts.get(type, 0) + count
         self._counts.pop(loser, None)
         self._next[loser] = winner
+        self.settled.merged(loser, winner)
         self.forbidden.merged(loser, winner)
         self._merges.append(MergeRow(self.next_number(), loser, winner, hub.number, other.number, None))
         self.changes.append(Change(sequence_of(self._place), loser, winner, False))

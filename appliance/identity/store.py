@@ -136,7 +136,7 @@ class Store:
         self.connection.set_busy_timeout(5000)
         if not read_only:
             self._prepare()
-        self._secret = bytes(self.meta("secret"))
+        self.secret = bytes(self.meta("secret"))
         self.log_ids = [row[0] for row in self.rows("SELECT log_id FROM logs ORDER BY log")]
         self.names = Names(self.log_ids)
         self.words: dict[str, int] = {}
@@ -267,7 +267,7 @@ class Store:
     def digest(self, one: Id) -> int:
         """Where the row of this id is looked for first; nobody outside can make two of them meet."""
         text = f"{one.type}\0{one.value}".encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self._secret).digest(), "big") >> 1
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self.secret).digest(), "big") >> 1
 
     def ids(self, numbers: Iterable[int]) -> list[IdRow]:
         """Rows of these numbers, as far as there are any."""

@@ -34,7 +34,7 @@ READ_BYTES = 1 << 20
 CHECKPOINT_S = 1.0
 """What is committed reaches the disk for good, and the log may be trimmed behind it, at most so long afterwards."""
 AGAIN_S = 1.0
-TURN_S = 0.005
+TURN_S = 0.02
 """Under load the graph turns at most once in so long: each turn has a cost of its own."""
 ACT_TIMEOUT_S = 10.0
 STOP_S = 5.0

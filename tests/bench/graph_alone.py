@@ -36,8 +36,8 @@ from tests.bench.measure import device_bytes, memory
 from tests.bench.stand import percentile
 
 LOG_ID = "bench"
-TURN, CATCHING_UP = 15, 500
-"""Events of one batch: at 3,000/s with a turn every 5 ms, and as one reading of a full log has them."""
+TURN, CATCHING_UP = 60, 500
+"""Events of one batch: at 3,000/s with a turn every 20 ms, and as one reading of a full log has them."""
 CHECKPOINT_EVENTS = 3_000
 DAY_MS = 86_400_000
 NOW_MS = time.time_ns() // 1_000_000

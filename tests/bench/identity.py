@@ -36,9 +36,9 @@ def ids(bench: Bench) -> list[Figure]:
     name = f"person graph, {count:,} ids"
     tables = ", ".join(f"{table} {size / rows['ids']:.0f}" for table, size in found["bytes_by_table"].items())
     return [
-        _cpu(f"{name}: CPU per event of known people, 15 at once", cpu_us["known, turn"], 15, mix),
+        _cpu(f"{name}: CPU per event of known people, 60 at once", cpu_us["known, turn"], 15, mix),
         _cpu(f"{name}: CPU per event of known people, 500 at once", cpu_us["known, catching up"], 15),
-        _cpu(f"{name}: CPU per event of new people, 15 at once", cpu_us["new, turn"], 35, _new(found, "turn")),
+        _cpu(f"{name}: CPU per event of new people, 60 at once", cpu_us["new, turn"], 35, _new(found, "turn")),
         _cpu(
             f"{name}: CPU per event of new people, 500 at once",
             cpu_us["new, catching up"],
@@ -60,7 +60,7 @@ def ids(bench: Bench) -> list[Figure]:
             f"of each table and index: {tables}",
         ),
         reported(
-            f"{name}: bytes to the device per event of new people, 15 at once",
+            f"{name}: bytes to the device per event of new people, 60 at once",
             found["device_bytes_per_new_event"]["turn"],
             "B",
             f"{found['device_bytes_per_new_event']['catching up']:,.0f} with 500 at once; SQLite's own log takes {found['wal_bytes'] / MIB:.0f} MiB "

@@ -342,6 +342,20 @@ def test_forbidding_two_people_in_advance_keeps_even_an_alias_from_joining_them(
     assert world.past.changes(0, last) == []
 
 
+def test_what_was_kept_apart_from_the_start_is_decided_anew_once_it_is_allowed(walk: Walk) -> None:
+    log = Journey()
+    log.track(anonymous="a1")
+    log.track(email="ann@example.com")
+    log.act(Act(forbid=(browser("a1"), mail("ann@example.com"))))
+    apart = [log.track(email="ann@example.com", anonymous="a1") for _ in range(2)]
+    log.act(Act(allow=(browser("a1"), mail("ann@example.com"))))
+    log.track(email="ann@example.com", anonymous="a1")
+    one = [log.track(anonymous="a1"), log.track(email="ann@example.com")]
+    people = walk(log.records).past.people(log.records)
+    assert {people[number - 1] for number in apart} == {people[1]} != {people[0]}
+    assert people[one[0] - 1] == people[one[1] - 1]
+
+
 def test_what_is_allowed_after_an_undo_may_be_merged_again(walk: Walk) -> None:
     log = two_customers()
     bad = log.alias("ann", "bob")
