@@ -22,7 +22,7 @@ from appliance.control.api import Control
 from appliance.control.ports import Refused
 from appliance.core import logs, memory, settings, write_keys
 from appliance.core.clock import SystemClock
-from appliance.core.config import Config, SourceConfig
+from appliance.core.config import Config, DestinationConfig, SourceConfig
 from appliance.core.errors import ConfigError, Fault, LogFailed, Overloaded
 from appliance.core.listen import holder_of
 from appliance.core.metrics import Metrics
@@ -35,6 +35,7 @@ from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver
 from appliance.wal.log import Log
+from appliance.warehouse.stage import Staging
 
 EXIT_LOG_FAILED = 5
 TIDY_S = 5.0
@@ -85,7 +86,9 @@ class App:
             self._metrics.watch(self.identifier.readings)
         resolver, grown = self.identifier or IdResolver(), (self.identifier or self._log).subscribe
         self._pipeline = Pipeline(resolver, self.config.wal.cache_bytes_max, grown)
-        self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
+        self._dispatcher = Dispatcher(
+            self._log, self._pipeline, self._stage, self._clock, self.config, data / "paused.json"
+        )
         self._collector = Collector(
             self._log,
             self.config,
@@ -274,6 +277,9 @@ class App:
     def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], dict[str, str]]:
         self._shelf.look(loaded.config.plugins.folders)
         return bind(self._shelf, loaded, self._base())
+
+    def _stage(self, destination: str, dialect: str, config: DestinationConfig) -> Staging:
+        return Staging(destination, dialect, config, self.sources)
 
     def _base(self) -> Path:
         """Where relative paths of the configuration start."""

@@ -105,6 +105,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Longest call."""
     rate_per_s: float | None = None
     """Most events per second; None: no limit."""
+    load_every_s: Seconds = 30.0
+    """Of a warehouse: longest wait between two loads."""
 
 
 class Retry(Exception):

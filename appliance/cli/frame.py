@@ -44,6 +44,7 @@ COMMANDS: dict[str, str] = {
     "trace": "tell where one event is",
     "sources": "list, pause or resume sources, rotate their keys",
     "destinations": "list, add, test, drain or forget destinations",
+    "warehouse": "load a warehouse again that was restored from a backup",
     "pause": "stop a destination or a source; nothing is lost",
     "resume": "let a paused destination or source go on",
     "people": "find people by any id, look at their merges and undo them, export the graph",

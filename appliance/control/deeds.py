@@ -52,6 +52,11 @@ class Deeds:
         name, asked = request.match_info["name"], await body(request, replies.Expecting)
         return json_reply(replies.Drained(name, await self._actions.drain(who(request), name, asked.expect)))
 
+    async def reload_warehouse(self, request: web.Request) -> web.Response:
+        """Load again what the warehouse lacks of what it had, as far as the log reaches."""
+        name = request.match_info["name"]
+        return json_reply(replies.WarehouseReloaded(name, *await self._actions.reload_warehouse(who(request), name)))
+
     # Sources ---------------------------------------------------------------------------------------------------
 
     async def pause_source(self, request: web.Request) -> web.Response:

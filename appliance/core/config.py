@@ -180,6 +180,19 @@ class BreakerConfig(_Table, frozen=True, kw_only=True):
     """Longest wait between probes."""
 
 
+class LoadConfig(_Table, frozen=True, kw_only=True):
+    """How a warehouse is loaded; other destinations do without it."""
+
+    every: Seconds | None = None
+    """Longest wait between two loads; default: the plug-in's own, 30 s for an embedded warehouse, 5 min for others."""
+    events_max: Count = 20_000
+    """So many waiting events are loaded at once, without waiting; no load has more."""
+    bytes_max: Bytes = 16 * MIB
+    """No load has more bytes of events."""
+    json_paths: list[EventPath] = []
+    """What stays JSON rather than becoming columns: "properties.cart", or "track.properties.cart" of one type alone."""
+
+
 class DestinationConfig(_Table, frozen=True, kw_only=True):
     plugin: str
     """Name of the plug-in file, without .py."""
@@ -195,6 +208,8 @@ class DestinationConfig(_Table, frozen=True, kw_only=True):
     """What to do when it lags too far."""
     breaker: BreakerConfig = BreakerConfig()
     """When to stop trying everybody."""
+    load: LoadConfig = LoadConfig()
+    """How a warehouse is loaded."""
     in_flight_max: Count | None = None
     """Concurrent calls of the plug-in; default: the plug-in's own limit."""
     batch_events_max: Count | None = None

@@ -94,6 +94,10 @@ class Pipeline:
         shared = self._work_out(Block(record.sequence, record.sequence, [record]))
         return shared.lanes[0], shared.events[0]
 
+    def bare(self, record: Record) -> Event:
+        """The event of one record without its person, whom a warehouse joins by itself."""
+        return _enriched(record, "", False)
+
     def forget_cached(self) -> None:
         """Drop what was worked out; it is worked out again when somebody asks. Any thread."""
         with self._lock:
@@ -126,19 +130,7 @@ class Pipeline:
         return _Shared(block, lanes, changes, events, sum(2 * len(record.raw) + 500 for record in block.records))
 
     def _event(self, record: Record, lane: str) -> Event:
-        person_id, from_graph = self._resolver.person_id(lane), self._resolver.is_graph
-        return Event(
-            sequence=record.sequence,
-            part=0,
-            source=record.source,
-            type=record.type,
-            message_id=record.message_id,
-            anonymous_id=record.anonymous_id,
-            user_id=record.user_id,
-            person_id=person_id,
-            received_ms=record.received_ms,
-            build=lambda: enrich(record, person_id, from_graph=from_graph),
-        )
+        return _enriched(record, self._resolver.person_id(lane), self._resolver.is_graph)
 
     @staticmethod
     def _copy(event: Event) -> Event:
@@ -156,3 +148,18 @@ class Pipeline:
             build=lambda: event.json,
             replayed=True,
         )
+
+
+def _enriched(record: Record, person_id: str, from_graph: bool) -> Event:
+    return Event(
+        sequence=record.sequence,
+        part=0,
+        source=record.source,
+        type=record.type,
+        message_id=record.message_id,
+        anonymous_id=record.anonymous_id,
+        user_id=record.user_id,
+        person_id=person_id,
+        received_ms=record.received_ms,
+        build=lambda: enrich(record, person_id, from_graph=from_graph),
+    )
