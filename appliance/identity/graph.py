@@ -177,7 +177,8 @@ class Graph:
         for seen in events:
             person = stitcher.stitch(seen)
             while stitcher.to_share:  # Without them the event may have another hub, and show that more are shared.
-                self._share(seen.place)
+                self._splitter.share(stitcher.to_share, seen.place)
+                stitcher.prefetch([seen])
                 person = stitcher.stitch(seen)
             people.append(person)
             if seen.record.type == "identify" and self._rules.keep_traits:
@@ -196,13 +197,6 @@ class Graph:
             for type, _ in seen.ids:
                 if type not in words:
                     store.word(type, ours=ours(type))
-
-    def _share(self, place: int) -> None:
-        shared, self._stitcher.to_share = self._stitcher.to_share, []
-        for known in shared:
-            again = self._stitcher.known(known.id)
-            assert again is not None
-            self._splitter.share(again, place)
 
     def _act(self, act: Act | None, record: Record, place: int) -> None:
         if act is None:

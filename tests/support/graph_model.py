@@ -102,8 +102,7 @@ class Model:
             crowded = [id for id in self.counted if len(self.users[id]) > self.limits.shared_after]
             if not set(crowded) - self.shared:
                 break
-            for id in crowded:
-                self._share(id)
+            self._share(set(crowded) - self.shared)
         for id in ids:
             self.last_day[id] = day
         return hub
@@ -166,15 +165,14 @@ class Model:
     def _apart(one: Iterable[Id], two: Iterable[Id], pairs: set[frozenset[Id]]) -> bool:
         return any(frozenset((a, b)) in pairs for a in one for b in two)
 
-    def _share(self, id: Id) -> None:
-        if id in self.shared:
-            return
-        person = self.person(id)
-        self.shared.add(id)
+    def _share(self, leaving: set[Id]) -> None:
+        people = {self.person(id) for id in leaving}
+        self.shared |= leaving
         for pair, edge in self.edges.items():
-            if id in pair and edge.state == HOLDS:
+            if not leaving.isdisjoint(pair) and edge.state == HOLDS:
                 edge.state = LEFT_OUT
-        self._part(person, set(), FORBIDDEN)
+        for person in people:
+            self._part(person, set(), FORBIDDEN)
 
     def _part(self, person: Person, apart: set[frozenset[Id]], why: str) -> None:
         """Build a person anew from the edges that hold, in their order; one that must not hold does not."""
