@@ -37,6 +37,8 @@ from appliance.identity.type_rules import EXTERNAL, TypeRules, filled
 
 IDS_MAX = 20
 """So many ids of one event count, by priority, and so many entries of a list of ids are looked at."""
+LISTED_MAX = 8
+"""So many of them may stand in lists, whose length and types whoever sends the event is free to choose."""
 SHOWN_CHARACTERS_MAX = 100
 """So much of a value that is left out is kept with the reason."""
 
@@ -45,6 +47,7 @@ IS_NO_TYPE = "has no type: up to 64 letters, digits, `-`, `_`, `.`; a letter or 
 IS_EMPTY = "is empty"
 IS_NO_PERSON = "names something else than a person"
 IS_TOO_MANY = f"is one of more than {IDS_MAX} ids in one event"
+IS_TOO_MANY_LISTED = f"is one of more than {LISTED_MAX} ids in the lists of one event"
 
 _PLACES: list[tuple[str, Place]] = [
     ("email", ("traits", "email")),
@@ -217,28 +220,37 @@ def _known(table: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
 class _Sieve:
     """Collects the ids of one event."""
 
-    __slots__ = ("ids", "left", "rules")
+    __slots__ = ("ids", "left", "listed", "rules")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.ids: list[Id] = []
         self.left: list[tuple[Id, str]] = []
+        self.listed: set[Id] = set()
+        """Those that stand in a list and nowhere else."""
 
     def sighting(self, explicit: bool) -> Sighting:
         """What has been collected."""
         ids = self.ids
         if len(ids) > 1:
             ids = sorted(dict.fromkeys(ids), key=self._priority)
-            for one in ids[IDS_MAX:]:
-                self.refuse(*one, IS_TOO_MANY)
-            del ids[IDS_MAX:]
+            if over := [one for one in ids if one in self.listed][LISTED_MAX:]:
+                ids = self._without(over, ids, IS_TOO_MANY_LISTED)
+            if len(ids) > IDS_MAX:
+                ids = self._without(ids[IDS_MAX:], ids, IS_TOO_MANY)
         return Sighting(ids, explicit, self.left)
+
+    def _without(self, over: list[Id], ids: list[Id], reason: str) -> list[Id]:
+        for one in over:
+            self.refuse(*one, reason)
+        gone = set(over)
+        return [one for one in ids if one not in gone]
 
     def _priority(self, id: Id) -> int:
         return self.rules.of(id.type).priority
 
-    def offer(self, type: str, text: str) -> None:
-        """A value as text."""
+    def offer(self, type: str, text: str, *, listed: bool = False) -> None:
+        """A value as text; `listed` where it is an entry of a list."""
         rules = self.rules.of(type)
         if not rules.enabled:
             return
@@ -248,12 +260,17 @@ class _Sieve:
             self.refuse(type, text, str(reason))
             return
         if value:
-            self.ids.append(Id(type, value))
+            one = Id(type, value)
+            if not listed:
+                self.listed.discard(one)
+            elif one not in self.ids:
+                self.listed.add(one)
+            self.ids.append(one)
 
-    def offer_json(self, type: str, value: bytes) -> None:
-        """A value as JSON."""
+    def offer_json(self, type: str, value: bytes, *, listed: bool = False) -> None:
+        """A value as JSON; `listed` where it is an entry of a list."""
         if self.rules.of(type).enabled and (text := self._text(type, value)):
-            self.offer(type, text)
+            self.offer(type, text, listed=listed)
 
     def _text(self, type: str, value: bytes) -> str:
         """The text of a JSON value; "" where it is absent, or can be no id and is noted as left out."""
@@ -295,7 +312,7 @@ class _Sieve:
         elif bytes(named.identifierType) not in _ABSENT or bytes(named.collection) not in (*_ABSENT, b'"users"'):
             self.refuse_json(type, value, IS_NO_PERSON)
         else:
-            self.offer_json(type, value)
+            self.offer_json(type, value, listed=True)
 
     def take_explicit(self, record: Record) -> None:
         """The ids that an alias or a merge names."""

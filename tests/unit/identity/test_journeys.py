@@ -10,7 +10,7 @@ from msgspec import Raw
 from appliance.core.event import Record
 from appliance.identity.acts import Act
 from appliance.identity.person import merge_text
-from appliance.identity.rules import IDS_MAX, Id
+from appliance.identity.rules import LISTED_MAX, Id
 from appliance.identity.stitch import FORBIDDEN, REASONS, SHARED, UNIQUE, WINDOW, Change
 from appliance.identity.store import MESSAGE_CHARACTERS_MAX, WORDS_MAX, EdgeRow, Store
 from tests.support.graph_log import Journey, World, event, rules
@@ -595,6 +595,29 @@ def test_a_person_is_parted_without_reading_what_was_ever_left_out(walk: Walk, m
     assert read and max(read) == 101, "100 browsers and the tablet"
 
 
+def test_a_person_whose_ids_become_shared_at_once_is_taken_apart_once(
+    walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = [(f"card{n}", "7") for n in range(LISTED_MAX)]
+    log = Journey()
+    users = [log.track(user=f"u{n}", external=cards, device="D", anonymous="a1") for n in range(4)]
+    others = [log.track(external=[card]) for card in cards]
+    alone = [*others, log.track(device="D"), log.track(anonymous="a1")]
+    world = walk(log.records)
+    people = world.past.people(log.records)
+    assert len({people[place - 1] for place in users + alone}) == len(users) + len(alone)
+    assert people[0] == world.person(user("u0"), alone[-1]), "who had them all keeps the name"
+    splits = world.past.changes(users[-1] - 1, users[-1])
+    assert {change.lane for change in splits} == {people[place - 1] for place in alone}
+    assert {(change.other, change.split) for change in splits} == {(people[0], True)}
+
+    read, of = [], Store.edges_of
+    monkeypatch.setattr(Store, "edges_of", lambda *args, **options: read.append(args) or of(*args, **options))
+    with World(tmp_path / "once.sqlite") as once:
+        once.read(log.records)
+    assert len(read) == 1
+
+
 def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk: Walk) -> None:
     log = Journey()
     log.records.append(
@@ -602,9 +625,9 @@ def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk
             1,
             user="ann",
             message_id="m" * 30_000,
-            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(IDS_MAX)]},
+            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(LISTED_MAX)]},
         )
     )
     world = walk(log.records)
-    assert world.store.one("SELECT count(*) FROM edges") == IDS_MAX - 1
-    assert world.store.one("SELECT sum(length(message)) FROM edges") == (IDS_MAX - 1) * MESSAGE_CHARACTERS_MAX
+    assert world.store.one("SELECT count(*) FROM edges") == LISTED_MAX
+    assert world.store.one("SELECT sum(length(message)) FROM edges") == LISTED_MAX * MESSAGE_CHARACTERS_MAX

@@ -4,7 +4,7 @@ import re
 
 from appliance.core.config import IdentityConfig
 from appliance.identity import normalise
-from appliance.identity.rules import IDS_MAX, Rules
+from appliance.identity.rules import IDS_MAX, LISTED_MAX, Rules
 from appliance.identity.type_rules import DEFAULTS, EXTERNAL
 from tests.house.files import ROOT
 
@@ -35,4 +35,5 @@ def test_other_numbers() -> None:
     assert f"more than {rules.ids_max} altogether" in PAGE
     assert f"`shared_after` ({rules.shared_after})" in PAGE
     assert f"At most {IDS_MAX} ids of one event" in PAGE
+    assert f"at most {LISTED_MAX} of them may stand in lists" in PAGE
     assert f"more than {normalise.BYTES_MAX} bytes" in PAGE
