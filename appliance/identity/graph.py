@@ -167,7 +167,7 @@ class Graph:
 
     def _stitch(self, records: Sequence[Record]) -> list[int]:
         stitcher, people = self._stitcher, []
-        base, read = place_of(self._log, 0), self._rules.read
+        base, read, teaches = place_of(self._log, 0), self._rules.read, self._rules.teaches
         events = []
         for record in records:
             ids, explicit, _ = read(record)
@@ -175,6 +175,9 @@ class Graph:
         self._name(events)
         stitcher.prefetch(events)
         for seen in events:
+            if not teaches(seen.record.source):
+                people.append(self._attribute(seen))
+                continue
             person = stitcher.stitch(seen)
             while stitcher.to_share:  # Without them the event may have another hub, and show that more are shared.
                 self._splitter.share(stitcher.to_share, seen.place)
@@ -187,6 +190,11 @@ class Graph:
         stitcher.flush()
         self._traits.flush()
         return people
+
+    def _attribute(self, seen: Seen) -> int:
+        """The person of an event that teaches nothing: who is new is taken note of, who is known not even as seen."""
+        known = self._stitcher.known(seen.ids[0]) if seen.ids else None
+        return self._stitcher.root(known.origin) if known and known.origin else self._stitcher.stitch(seen)
 
     def _name(self, events: Sequence[Seen]) -> None:
         """Number new words in the order of the events: for which of them there is room does not depend on batches."""

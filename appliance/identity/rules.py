@@ -13,6 +13,8 @@ Where ids stand:
     alias, merge                    only what the client names: userId (anonymousId where there is none) and previousId,
                                     or mergeProperties; these are `explicit`
 
+From a source that teaches `sightings` no event is explicit; from one that teaches `none` the first id alone is taken.
+
 That alias and merge take no more is meant: an explicit sighting joins even two unique ids, and the anonymousId that an
 SDK adds by itself may be a browser that somebody else has used.
 
@@ -20,14 +22,14 @@ Source: RudderStack event spec, Alias and Merge; Segment spec, Alias and Identif
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 
 from appliance.core import json_text
-from appliance.core.config import ID_TYPES, IdentityConfig, IdTypeConfig
+from appliance.core.config import ID_TYPES, Config, IdentityConfig, IdTypeConfig, Teaching
 from appliance.core.event import Record
 from appliance.core.id_text import clean_id, id_of
 from appliance.identity import normalise
@@ -47,6 +49,7 @@ IS_NO_TYPE = "has no type: up to 64 letters, digits, `-`, `_`, `.`; a letter or 
 IS_EMPTY = "is empty"
 IS_NO_PERSON = "names something else than a person"
 IS_TOO_MANY = f"is one of more than {IDS_MAX} ids in one event"
+IS_NOT_FIRST = "is not the first id of an event whose source teaches nothing"
 IS_TOO_MANY_LISTED = f"is one of more than {LISTED_MAX} ids in the lists of one event"
 
 _PLACES: list[tuple[str, Place]] = [
@@ -61,6 +64,8 @@ _LISTS: list[tuple[str, Place]] = [("", ("context", "externalId")), ("", ("conte
 _SPELLINGS = {name.replace("_", ""): name for name in ID_TYPES} | {"e-mail": "email", "mobile": "phone"}
 """How clients may call our types, in lower case and without `_`."""
 
+_SOURCES = "sources"
+"""Beside the keys of `[identity]` in a graph's rules: what the sources may teach that may not teach all."""
 _ABSENT = (b"", b"null")
 _EXPLICIT = frozenset(("alias", "merge"))
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -115,6 +120,10 @@ _NAMED_IDS, _ENTRY = msgspec.json.Decoder(_NamedIds), msgspec.json.Decoder(_Entr
 class Rules:
     """The configured rules, compiled.
 
+    Args:
+        config: `[identity]`.
+        teaching: by source, what its events may teach; a source that is not named teaches all.
+
     Attributes:
         shared_after: an id that is not unique itself and was seen with more different unique ids is shared.
         ids_max: no person has more ids altogether; None: no limit.
@@ -123,11 +132,15 @@ class Rules:
             place of the log does not change when a later version has other defaults.
     """
 
-    def __init__(self, config: IdentityConfig) -> None:
+    def __init__(self, config: IdentityConfig, teaching: Mapping[str, Teaching] | None = None) -> None:
         config = filled(config)
+        self._teaching = {name: word for name, word in (teaching or {}).items() if word != "full"}
         self.shared_after, self.ids_max = config.shared_after, config.ids_max or None
         self.keep_traits = config.keep_traits
         self.json = msgspec.json.encode(config, order="deterministic")
+        if self._teaching:  # Without, the bytes are those of versions that knew of no such thing.
+            sources = msgspec.json.encode(self._teaching, order="deterministic")
+            self.json = self.json[:-1] + b',"%s":%s}' % (_SOURCES.encode(), sources)
         self._types = {name: TypeRules(name, table, config.phone_country) for name, table in config.ids.items()}
         self._external = TypeRules("", EXTERNAL, config.phone_country)
         self._user_first = self.priority("user_id") <= self.priority("anonymous_id")
@@ -137,19 +150,40 @@ class Rules:
         self._reader = Reader([place for _, place in places])
 
     @classmethod
+    def configured(cls, config: Config) -> "Rules":
+        """Those of a whole configuration: `[identity]`, and what each source may teach."""
+        return cls(config.identity, {name: source.identity for name, source in config.sources.items()})
+
+    @classmethod
     def from_json(cls, json: bytes) -> "Rules":
         """The rules that `json` was written from; keys that this version does not know are passed over.
 
         Raises:
             msgspec.DecodeError: it is no JSON, or no rules.
         """
-        table = _known(msgspec.json.decode(json, type=dict[str, Any]), IdentityConfig)
+        whole = msgspec.json.decode(json, type=dict[str, Any])
+        teaching = msgspec.convert(whole.get(_SOURCES, {}), dict[str, Teaching])
+        table = _known(whole, IdentityConfig)
         ids = msgspec.convert(table.get("ids", {}), dict[str, dict[str, Any]])
         table["ids"] = {name: _known(inner, IdTypeConfig) for name, inner in ids.items()}
-        return cls(msgspec.convert(table, IdentityConfig))
+        return cls(msgspec.convert(table, IdentityConfig), teaching)
+
+    def teaches(self, source: str) -> bool:
+        """Whether the graph learns anything from events of this source."""
+        return self._teaching.get(source) != "none"
 
     def read(self, record: Record) -> Sighting:
         """The ids of an event; never raises, whatever stands in it."""
+        sighting = self._read(record)
+        if not (teaching := self._teaching.get(record.source)):
+            return sighting
+        ids, _, left = sighting
+        if teaching == "none":
+            left += [(one, IS_NOT_FIRST) for one in ids[1:]]
+            ids = ids[:1]
+        return Sighting(ids, False, left)
+
+    def _read(self, record: Record) -> Sighting:
         sieve, type = _Sieve(self), record.type
         if type in _EXPLICIT:
             sieve.take_explicit(record)

@@ -14,6 +14,7 @@ from appliance.core.config import IdentityConfig, WalConfig
 from appliance.core.event import Record
 from appliance.core.plan import Join, Split
 from appliance.identity.graph import Graph
+from appliance.identity.rules import Rules
 from appliance.process.identify import FILE, PIN, Identifier, open_identifier
 from appliance.wal.log import Block, Log
 
@@ -45,7 +46,7 @@ async def a_log(folder: Path) -> AsyncIterator[Log]:
 @asynccontextmanager
 async def reading(log: Log, folder: Path) -> AsyncIterator[Identifier]:
     """A graph that has read the log to its end."""
-    identifier = open_identifier(log, folder / "identity", IdentityConfig())
+    identifier = open_identifier(log, folder / "identity", Rules(IdentityConfig()))
     identifier.start()
     try:
         async with asyncio.timeout(20):

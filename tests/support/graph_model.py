@@ -24,6 +24,8 @@ class Limits:
     window_days: Mapping[str, int] = field(default_factory=dict)
     priority: Mapping[str, int] = field(default_factory=dict)
     blocked: frozenset[Id] = frozenset()
+    teaching: Mapping[str, str] = field(default_factory=dict)
+    """By source: "sightings" or "none"; a source that is not there teaches all."""
 
     def allow(self, one: Iterable[Id], two: Iterable[Id]) -> bool:
         """Whether these two may be one by their size; two unique ids are another question."""
@@ -89,12 +91,19 @@ class Model:
 
     # What happens --------------------------------------------------------------------------------------------
 
-    def event(self, sequence: int, ids: list[Id], explicit: bool, day: int) -> Id | None:
+    def event(self, sequence: int, ids: list[Id], explicit: bool, day: int, source: str = "") -> Id | None:
         """An event with these ids; returns the one by which it is attributed, None where it is nobody's."""
+        teaching = self.limits.teaching.get(source, "full")
         ids = [id for id in ids if id not in self.limits.blocked]
         ids = sorted(dict.fromkeys(ids), key=lambda id: self.limits.priority.get(id[0], 0))
         if not ids:
             return None
+        if teaching == "none":
+            if ids[0] not in self.ids:
+                self.ids.add(ids[0])
+                self.last_day[ids[0]] = day
+            return ids[0]
+        explicit = explicit and teaching == "full"
         while True:
             hub, self.counted = self.hub(ids), []
             self._link_all(sequence, hub, ids, explicit, day)

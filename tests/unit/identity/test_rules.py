@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.core.config import IdentityConfig, IdTypeConfig
+from appliance.core.config import Config, IdentityConfig, IdTypeConfig, SourceConfig, Teaching
 from appliance.core.event import Record
+from appliance.core.secret import Secret
 from appliance.identity import normalise, rules
 from appliance.identity.rules import IDS_MAX, LISTED_MAX, Id, Rules, Sighting
 
@@ -352,6 +353,56 @@ def test_a_merge_names_no_more_than_that_either() -> None:
     sighting = read({"mergeProperties": named}, type="merge", user_id="u1")
     assert len(sighting.ids) == 1 + LISTED_MAX
     assert sighting.explicit
+
+
+ALIAS, MERGE = {"previousId": "old"}, {"mergeProperties": [{"type": "email", "value": "z@e.com"}]}
+TEACHING: list[tuple[str, str, dict[str, Any], list[tuple[str, str]], bool]] = [
+    ("full", "alias", ALIAS, [("user_id", "u"), ("user_id", "old")], True),
+    ("sightings", "alias", ALIAS, [("user_id", "u"), ("user_id", "old")], False),
+    ("sightings", "merge", MERGE, [("user_id", "u"), ("email", "z@e.com")], False),
+    ("sightings", "track", {"traits": {"email": "z@e.com"}},
+     [("user_id", "u"), ("email", "z@e.com"), ("anonymous_id", "a")], False),
+    ("none", "alias", ALIAS, [("user_id", "u")], False),
+    ("none", "merge", MERGE, [("user_id", "u")], False),
+    ("none", "track", {"traits": {"email": "z@e.com"}}, [("user_id", "u")], False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("teaching", "type", "body", "ids", "explicit"), TEACHING)
+def test_what_a_source_may_teach(
+    teaching: Teaching, type: str, body: dict[str, Any], ids: list[tuple[str, str]], explicit: bool
+) -> None:
+    compiled, event = Rules(IdentityConfig(), {"web": teaching}), record(body, type, "u", "a")
+    sighting = compiled.read(event)
+    assert (pairs(sighting), sighting.explicit) == (ids, explicit)
+    assert compiled.teaches("web") == (teaching != "none")
+    others = Rules(IdentityConfig(), {"other": teaching})
+    everything = Rules(IdentityConfig()).read(event)
+    assert others.read(event) == everything
+    assert others.teaches("web")
+    assert sighting.left == [(id, rules.IS_NOT_FIRST) for id in everything.ids[len(ids) :]]
+
+
+def test_what_sources_may_teach_stands_in_the_json_only_where_it_is_not_all() -> None:
+    plain = Rules(IdentityConfig())
+    assert Rules(IdentityConfig(), {"web": "full"}).json == plain.json
+    assert b"sources" not in plain.json, "graphs of before know no such key"
+    one = Rules(IdentityConfig(), {"b": "none", "web": "full", "a": "sightings"})
+    assert one.json == Rules(IdentityConfig(), {"a": "sightings", "b": "none"}).json
+    assert json.loads(one.json) == {**json.loads(plain.json), "sources": {"a": "sightings", "b": "none"}}
+    again = Rules.from_json(one.json)
+    assert again.json == one.json
+    assert [again.teaches(name) for name in ("a", "b", "web")] == [True, False, True]
+    with pytest.raises(msgspec.DecodeError):
+        Rules.from_json(b'{"sources": {"a": "half"}}')
+
+
+def test_the_whole_configuration_says_what_each_source_may_teach() -> None:
+    key = Secret("k" * 20)
+    config = Config(
+        identity=CARD, sources={"web": SourceConfig(write_key=key, identity="none"), "app": SourceConfig(write_key=key)}
+    )
+    assert Rules.configured(config).json == Rules(CARD, {"web": "none"}).json
 
 
 def test_an_operators_act_has_no_ids() -> None:
