@@ -587,6 +587,21 @@ def test_a_person_whose_ids_become_shared_at_once_is_taken_apart_once(
     assert len(read) == 1
 
 
+def test_ids_of_several_people_that_become_shared_at_once_all_leave(walk: Walk) -> None:
+    log = Journey()
+    for kind in ("email", "device", "anonymous"):
+        for n in range(3):
+            log.track(user=f"{kind}-{n}", **{kind: "k@x.io"})
+    last = log.track(user="ann", email="k@x.io", device="k@x.io", anonymous="k@x.io")
+    ids = [mail("k@x.io"), device("k@x.io"), browser("k@x.io")]
+    world = walk(log.records)
+    people = world.past.people(log.records)
+    firsts = [people[place] for place in (0, 3, 6)]
+    assert world.people(ids, last - 1) == firsts
+    assert len({*world.people(ids, last), *people}) == len(ids) + len(people), "three devices and ten users"
+    assert sorted(change.other for change in world.past.changes(last - 1, last)) == sorted(firsts)
+
+
 def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk: Walk) -> None:
     log = Journey()
     log.records.append(
