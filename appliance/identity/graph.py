@@ -15,7 +15,7 @@ from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
 from appliance.identity.stitch import Change, Stitcher
-from appliance.identity.store import Store
+from appliance.identity.store import WORDS_MAX, Store
 from appliance.identity.traits_kept import KeptTraits
 
 _LOG = logs.logger("identity")
@@ -198,13 +198,21 @@ class Graph:
 
     def _name(self, events: Sequence[Seen]) -> None:
         """Number new words in the order of the events: for which of them there is room does not depend on batches."""
-        store, words, ours = self.store, self.store.words, self._rules.names
+        store, words, ours, left = self.store, self.store.words, self._rules.names, ""
         for seen in events:
             if seen.record.source not in words:
                 store.word(seen.record.source, ours=True)
             for type, _ in seen.ids:
-                if type not in words:
-                    store.word(type, ours=ours(type))
+                if type not in words and store.word(type, ours=ours(type)) is None:
+                    left = type
+        if left:
+            _LOG.warning(
+                "id_type_left_out",
+                type=left,
+                error=f"clients have made up {WORDS_MAX} types of ids, and no more are taken",
+                kept="its event, without ids of this type",
+                advice=f'where people are known by it, give it a table: [identity.ids."{left}"]',
+            )
 
     def _act(self, act: Act | None, record: Record, place: int) -> None:
         if act is None:

@@ -48,6 +48,7 @@ IS_NO_SCALAR = "is neither text nor a number"
 IS_NO_TYPE = "has no type: up to 64 letters, digits, `-`, `_`, `.`; a letter or digit first"
 IS_EMPTY = "is empty"
 IS_NO_PERSON = "names something else than a person"
+IS_OFF = "is of a type that is switched off (`enabled = false`)"
 IS_TOO_MANY = f"is one of more than {IDS_MAX} ids in one event"
 IS_NOT_FIRST = "is not the first id of an event whose source teaches nothing"
 IS_TOO_MANY_LISTED = f"is one of more than {LISTED_MAX} ids in the lists of one event"
@@ -286,10 +287,10 @@ class _Sieve:
     def offer(self, type: str, text: str, *, listed: bool = False) -> None:
         """A value as text; `listed` where it is an entry of a list."""
         rules = self.rules.of(type)
-        if not rules.enabled:
-            return
         try:
             value = rules.value_of(text)
+            if value and not rules.enabled:
+                raise LeftOut(IS_OFF)
         except LeftOut as reason:
             self.refuse(type, text, str(reason))
             return
@@ -303,7 +304,7 @@ class _Sieve:
 
     def offer_json(self, type: str, value: bytes, *, listed: bool = False) -> None:
         """A value as JSON; `listed` where it is an entry of a list."""
-        if self.rules.of(type).enabled and (text := self._text(type, value)):
+        if text := self._text(type, value):
             self.offer(type, text, listed=listed)
 
     def _text(self, type: str, value: bytes) -> str:

@@ -531,7 +531,9 @@ def test_an_undo_after_the_people_have_grown_keeps_who_came_later_on_their_side(
     assert world.person(browser("b3"), undo) == people[1]
 
 
-def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(walk: Walk) -> None:
+def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(
+    walk: Walk, caplog: pytest.LogCaptureFixture
+) -> None:
     log = Journey()
     for n in range(WORDS_MAX):
         log.track(anonymous="stranger", external=[(f"made_up_{n}", "1x")])
@@ -542,6 +544,7 @@ def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(walk: W
     assert world.store.one("SELECT text FROM words JOIN edges ON source = word LIMIT 1") == "web"
     made_up = world.store.find([Id("made_up_1", "1x"), Id(f"made_up_{WORDS_MAX - 1}", "1x")])
     assert [id.type for id in made_up] == ["made_up_1"]
+    assert "id_type_left_out" in caplog.messages
 
 
 def test_a_person_is_parted_without_reading_what_was_ever_left_out(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,11 +234,13 @@ def test_any_key_can_be_a_place(key: str) -> None:
         assert pairs(read(raw, config)) == [("own", "1"), ("own", "2")]
 
 
-def test_a_type_that_is_switched_off_is_not_read_at_all() -> None:
-    event = {"context": {"device": {"id": "D1"}, "externalId": [{"type": "device_id", "id": {}}]}}
-    assert read(event, CARD) == Sighting([], False, [])
+def test_a_type_that_is_switched_off_leaves_its_reason_and_nothing_else() -> None:
+    event = {"context": {"device": {"id": "D1"}, "externalId": [{"type": "device_id", "id": 2}]}}
+    assert read(event, CARD) == Sighting([], False, [(Id("device_id", one), rules.IS_OFF) for one in ("D1", "2")])
     config = IdentityConfig(ids={"anonymous_id": IdTypeConfig(enabled=False)})
-    assert read({}, config, anonymous_id="null") == Sighting([], False, [])
+    assert read({}, config, anonymous_id="a1") == Sighting([], False, [(Id("anonymous_id", "a1"), rules.IS_OFF)])
+    assert read({}, config, anonymous_id="null").left == [(Id("anonymous_id", "null"), normalise.IS_BLOCKED)]
+    assert read({"context": {"device": {"id": " "}}}, CARD).left == []
 
 
 def test_a_group_is_no_person() -> None:
