@@ -31,6 +31,7 @@ from appliance.core.write_keys import Kept
 from appliance.deliver.bind import Shelf, bind, everything_wrong, known_options_faults
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
+from appliance.identity.rules import Rules
 from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver
@@ -77,7 +78,7 @@ class App:
                 "store_quarantined", kept=self._log.salvaged, advice="sternpost wal verify looks into the old one"
             )
         self.identifier = (
-            open_identifier(self._log, data / "identity", self.config.identity)
+            open_identifier(self._log, data / "identity", Rules.configured(self.config))
             if self.config.identity.enabled
             else None
         )
@@ -207,7 +208,7 @@ class App:
         """The rules of identity are an entry of the log, so that it is known from which event on they hold."""
         assert self.identifier is not None
         try:
-            await self.identifier.tell(self.config.identity, self._clock.wall_ms())
+            await self.identifier.tell(Rules.configured(self.config), self._clock.wall_ms())
         except (Overloaded, LogFailed) as error:
             _LOG.error("identity_rules_refused", error=str(error), kept="the former rules; re-load once it drains")
 
@@ -250,14 +251,14 @@ class App:
         changes += _changed_sources(self.config.sources, loaded.config.sources)
         if self.config.control.tokens != loaded.config.control.tokens:
             changes.append("tokens of the admin API changed")
-        changed_rules = self.config.identity != loaded.config.identity
+        changed_rules = Rules.configured(self.config).json != Rules.configured(loaded.config).json
         self._loaded, self._bound, self._broken = loaded, bound, broken
         logs.setup(loaded.config.logs.level, loaded.config.logs.format)
+        if self.identifier and changed_rules:  # Ahead of the collector: a new source may not teach before it is judged.
+            await self._tell_rules()
+            changes.append("the rules of identity changed; they hold from the next event on")
         self._collector.apply(loaded.config)
         self._control.apply(loaded.config.control)
-        if self.identifier and changed_rules:
-            await self._tell_rules()
-            changes.append("[identity] changed; the new rules hold from the next event on")
         changes += await self._dispatcher.apply(loaded.config, bound)
         await self._start_listeners()
         _LOG.info("reloaded", changes="; ".join(changes) or "none")

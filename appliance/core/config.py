@@ -31,6 +31,8 @@ CallingCode = Annotated[str, msgspec.Meta(extra={"unit": "calling_code"})]
 EventPath = Annotated[str, msgspec.Meta(extra={"unit": "event_path"})]
 CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 """0 stands for no limit: TOML has no word for none."""
+Teaching = Literal["full", "sightings", "none"]
+"""What the events of a source may teach the person graph."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +149,9 @@ class SourceConfig(_Table, frozen=True, kw_only=True):
     """Origins allowed by CORS; empty: any."""
     rate_per_s: Rate | None = None
     """Requests per second; beyond it: 429."""
+    identity: Teaching = "full"
+    """What the person graph learns from it: full; sightings: what is seen together, while alias and merge join no two
+    customers; none: nothing, events only go to whom they name. docs/identity.md says which source should have which."""
 
 
 class RetryConfig(_Table, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ import apsw
 import msgspec
 
 from appliance.core import logs
-from appliance.core.config import IdentityConfig
 from appliance.core.event import Record
 from appliance.core.metrics import Reading
 from appliance.core.plan import Change, Join, Split
@@ -45,15 +44,18 @@ _OF_AN_EVENT = (apsw.ConstraintError, apsw.MismatchError, apsw.RangeError, apsw.
 _LOG = logs.logger("identity")
 
 
-def open_identifier(log: Log, folder: Path, config: IdentityConfig) -> "Identifier":
+def open_identifier(log: Log, folder: Path, rules: Rules) -> "Identifier":
     """The graph in `folder`; one that SQLite cannot read is set aside, and a new one begins with the log.
+
+    Args:
+        rules: those of the configuration; a graph that is there has its own until it is told.
 
     Raises:
         SternpostError: a newer version of this program wrote the graph.
         apsw.Error, OSError: the file cannot be used.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    path, rules = folder / FILE, Rules(config)
+    path = folder / FILE
     try:
         return Identifier(log, path, rules)
     except (apsw.CorruptError, apsw.NotADBError) as error:
@@ -102,13 +104,12 @@ class Identifier:
         self._unsubscribe = self._log.subscribe(self._wake.set)
         self._thread.start()
 
-    async def tell(self, config: IdentityConfig, now_ms: int) -> None:
+    async def tell(self, rules: Rules, now_ms: int) -> None:
         """Have these rules hold from the log's end on, where they are others than before; on the collector's loop.
 
         Raises:
             Overloaded, LogFailed: the log does not take them; the former rules stay.
         """
-        rules = Rules(config)
         if self.lag or rules.json != self._graph.rules_json:
             act = Act(rules=msgspec.Raw(rules.json))
             await self._log.append([record_of(act, str(uuid.uuid4()), now_ms)])

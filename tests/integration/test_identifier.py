@@ -14,6 +14,7 @@ from appliance.core.config import IdentityConfig, WalConfig
 from appliance.core.event import Record
 from appliance.core.plan import Join, Split
 from appliance.identity.graph import Graph
+from appliance.identity.rules import Rules
 from appliance.process.identify import FILE, PIN, Identifier, open_identifier
 from appliance.wal.log import Block, Log
 
@@ -27,8 +28,8 @@ def record(number: int, ids: Ids) -> Record:
     return Record(0, "web", 1_900_000_000_000 + number, "", "track", anonymous, user, f"m{number}", "", 0, raw)
 
 
-async def append(log: Log, blocks: Iterable[Iterable[Ids]]) -> None:
-    for number, block in enumerate(blocks):
+async def append(log: Log, blocks: Iterable[Iterable[Ids]], first: int = 0) -> None:
+    for number, block in enumerate(blocks, first):
         await log.append([record(10 * number + at, ids) for at, ids in enumerate(block)])
 
 
@@ -45,7 +46,7 @@ async def a_log(folder: Path) -> AsyncIterator[Log]:
 @asynccontextmanager
 async def reading(log: Log, folder: Path) -> AsyncIterator[Identifier]:
     """A graph that has read the log to its end."""
-    identifier = open_identifier(log, folder / "identity", IdentityConfig())
+    identifier = open_identifier(log, folder / "identity", Rules(IdentityConfig()))
     identifier.start()
     try:
         async with asyncio.timeout(20):
@@ -98,6 +99,29 @@ async def test_a_graph_that_sqlite_cannot_read_is_set_aside_and_made_anew_with_t
             assert [identifier.resolve(block) for block in blocks_of(log)] == before
             assert any("set aside" in words for words in identifier.faults())
             assert (Path(identifier.quarantined) / FILE).read_bytes().startswith(b"no database")
+
+
+async def test_what_a_source_may_teach_is_told_once_and_holds_from_its_place_on_for_whoever_asks_later(
+    tmp_path: Path,
+) -> None:
+    silent = Rules(IdentityConfig(), {"web": "none"})
+    async with a_log(tmp_path) as log:
+        await append(log, [[VISIT, SIGN_UP]])
+        async with reading(log, tmp_path) as identifier:
+            await identifier.tell(Rules(IdentityConfig(), {"web": "full"}), 0)
+            assert log.last_sequence == 2, "those are the rules that hold already"
+            await identifier.tell(silent, 0)
+            await append(log, [[LOG_IN], [VISIT]], 10)
+        async with reading(log, tmp_path) as identifier:
+            await identifier.tell(silent, 0)
+            assert log.last_sequence == 5
+            await identifier.tell(Rules(IdentityConfig()), 0)
+            await append(log, [[LOG_IN], [VISIT]], 20)
+        async with reading(log, tmp_path) as identifier:
+            lanes = [lane for block in blocks_of(log) for lane in identifier.resolve(block).lanes]
+            visitor, ann, _, log_in, still, _, _, one = lanes
+            assert visitor == still != log_in == ann == one
+            assert [change.sequence for change in identifier.changes(0, log.last_sequence)] == [7]
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError, apsw.TooBigError, apsw.ConstraintError])

@@ -22,6 +22,7 @@ from appliance.core.settings import Loaded
 from appliance.deliver.bind import Shelf, bind
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
+from appliance.identity.rules import Rules
 from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver, Resolver
@@ -76,8 +77,8 @@ class Room:
         self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
         self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
-        identity = self.configuration.config.identity
-        self.identifier = open_identifier(self.log, self.data / "identity", identity) if graph else None
+        rules = Rules.configured(self.configuration.config)
+        self.identifier = open_identifier(self.log, self.data / "identity", rules) if graph else None
         pipeline = Pipeline(resolver or self.identifier or IdResolver(), 1 << 20, self.grown)
         self.dispatcher = Dispatcher(
             self.log, pipeline, self.staging, self.clock, self.configuration.config, self.data / "paused.json"
