@@ -6,7 +6,8 @@ How to add a command: write `appliance/cli/NAME.py`, or a room `appliance/cli/NA
     def run(args: argparse.Namespace) -> int                      # does the work, returns an exit code
 
 and one line in `COMMANDS` below. Heavy imports (aiohttp, msgspec, rich, ...) stand inside `run` or below it, never
-where `add_arguments` needs them, so that `sternpost NAME --help` stays instant too. A room imports its other modules inside `run`.
+where `add_arguments` needs them, so that `sternpost NAME --help` stays instant too. The same
+holds for the other modules of a room.
 
 `args` always carries
     args.config: Path | None   --config, else ./sternpost.toml where that exists, else None

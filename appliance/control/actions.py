@@ -216,6 +216,7 @@ class Actions:
         assert identifier is not None
         async with self._audited(who, what, target) as entry:
             try:
+                act.by = f"{entry.who} ({entry.user})" if entry.user else entry.who
                 outcome = await identifier.act(act, self._parts.clock.wall_ms())
             except TimeoutError:
                 words = "it stands in the log and will be done, but the person graph has not come to it yet"

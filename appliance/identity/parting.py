@@ -1,5 +1,6 @@
 """What an undo or a forbid would do: who is parted from whom, worked out as the graph would, and nothing changed."""
 
+from appliance.identity.findings import Merge
 from appliance.identity.forbidden import Forbidden
 from appliance.identity.lookup import Lookup, one_moment, roots
 from appliance.identity.person import merge_number
@@ -19,25 +20,37 @@ class Ended(ValueError):
     """A merge that does not hold any more; the text says why."""
 
 
-def of_merge(lookup: Lookup, name: str) -> Groups:
-    """Who would be parted from whom if this merge were undone.
+def held(lookup: Lookup, name: str) -> Merge:
+    """A merge that can be undone.
 
     Raises:
         Unknown: there is no such merge.
         Ended: it does not hold any more.
         ValueError: no merge can be called so.
     """
-    merge = lookup.merge(name)
-    if merge is None:
+    return _held(lookup, name)[0]
+
+
+def of_merge(lookup: Lookup, name: str) -> Groups:
+    """Who would be parted from whom if this merge were undone. Errors as `held`."""
+    store = lookup.store()
+    with one_moment(store):
+        _, person, a, b = _held(lookup, name)
+        return _groups(store, lookup.rules, person, a, b)
+
+
+def _held(lookup: Lookup, name: str) -> tuple[Merge, int, int, int]:
+    """The merge, the person who came of it as they are now, and its two ids."""
+    if (merge := lookup.merge(name)) is None:
         raise Unknown(f"there is no merge {name}; `sternpost people merges` lists them")
     store = lookup.store()
     with one_moment(store):
         a, b = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge_number(name))))
         at = set(roots(store, [row.origin for row in store.ids([a, b])]).values())
-        if len(at) > 1:
-            why = merge.ended or "its ids are of two people already"
-            raise Ended(f"merge {merge.name} holds no more: {why}")
-        return _groups(store, lookup.rules, at.pop(), a, b)
+    if len(at) > 1:
+        why = merge.ended or "its ids are of two people already"
+        raise Ended(f"merge {merge.name} holds no more: {why}")
+    return merge, at.pop(), a, b
 
 
 def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
