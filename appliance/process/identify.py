@@ -194,6 +194,11 @@ class Identifier:
         number = self.names.number(lane)
         return lane if number is None else self.names.text(self.past.root(number, at))
 
+    def knows(self, lane: str) -> bool:
+        """See `Resolver`. A name tells of which log it is; whether this graph has such a person, only its rows do."""
+        number = self.names.number(lane)
+        return number is not None and self.past.knows(number)
+
     # What operators do ---------------------------------------------------------------------------------------
 
     async def act(self, act: Act, now_ms: int) -> Outcome:
