@@ -226,7 +226,7 @@ class Actions:
                     503, "refused", f"{error}; nothing was changed", "repeat once `status` is well"
                 ) from None
             if not outcome.changed and not outcome.people:
-                raise ApiError(409, "refused", outcome.done)
+                raise ApiError(409, "refused", outcome.done, "somebody was faster: look at the person again")
             entry.count = outcome.count or len(outcome.people)
             entry.detail = {"done": outcome.done, "people": outcome.people}
             return outcome

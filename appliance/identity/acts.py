@@ -53,6 +53,12 @@ class Act(msgspec.Struct, omit_defaults=True):
     """Who asked for it, as the audit trail calls them; "" for entries of before."""
 
 
+class _Kept(Act, omit_defaults=True):
+    """An act as the graph keeps it: of suggestions, that there were some."""
+
+    suggest: Any = None
+
+
 class Outcome(msgspec.Struct, omit_defaults=True):
     """What came of an act."""
 
@@ -70,6 +76,7 @@ class Outcome(msgspec.Struct, omit_defaults=True):
 
 
 _ACT = msgspec.json.Decoder(Act)
+_KEPT = msgspec.json.Decoder(_Kept)
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -140,7 +147,7 @@ class Acting:
         store, merge = self._stitcher.store, merge_number(name)
         row = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge)), None)
         if row is None or not row[0]:
-            raise ValueError(f"there is no merge {name}; `sternpost people merges` lists them")
+            raise ValueError(f"there is no merge {name}")
         ids = {one.id: store.id_of(one) for one in store.ids(row)}
         return merge_text(merge), (ids[row[0]], ids[row[1]])
 
@@ -221,6 +228,11 @@ class Acting:
 def kept_json(act: Act, record: Record) -> str:
     """The act as the graph keeps it beside its outcome."""
     return record.raw.decode() if act.suggest is None else '{"suggest":{}}'
+
+
+def act_kept(text: str) -> Act:
+    """What `kept_json` was given, but for suggestions."""
+    return _KEPT.decode(text)
 
 
 def outcome_json(outcome: Outcome) -> str:

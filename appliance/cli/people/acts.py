@@ -13,6 +13,8 @@ _STAYS = "It holds from the next event on; what was delivered stays delivered."
 
 
 def undo(process: Client, args: argparse.Namespace) -> int:
+    if not args.merge:
+        raise CommandError("a merge has a name", "`sternpost people merges` lists those that hold, such as 17", 2)
     people = process.get("/v1/people/parting", merge=args.merge)["people"]
     parted = f"{text.count(len(people), 'person', 'people')}: {wording.groups(people)}"
     if not client.confirmed(args, f"Undo merge {text.plain(args.merge)}? One person becomes {parted}. {_STAYS}"):

@@ -11,8 +11,7 @@ from appliance.cli.people import wording
 
 
 def find(process: Client, args: argparse.Namespace) -> int:
-    if not args.id:
-        raise CommandError("an id has at least one character", "", 2)
+    _check(args.id)
     found = process.get("/v1/people", id=args.id, type=args.type)
     if args.json:
         output.print_json(found)
@@ -48,6 +47,11 @@ def merges(process: Client, args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(wanted: str) -> None:
+    if not wanted:
+        raise CommandError("an id has at least one character", "name one, such as email:ann@example.com", 2)
+
+
 def person_of(process: Client, wanted: str) -> str:
     """The one person who is meant.
 
@@ -67,8 +71,7 @@ def people_with(process: Client, wanted: str) -> list[dict[str, Any]]:
     Raises:
         CommandError: there is nobody.
     """
-    if not wanted:
-        raise CommandError("an id has at least one character", "", 2)
+    _check(wanted)
     found: list[dict[str, Any]] = process.get("/v1/people", id=wanted, events="0")["people"]
     if not found:
         next_step = "ids are TYPE:VALUE or a bare value; an event that has just come in may not be read yet"
