@@ -151,6 +151,26 @@ async def test_a_lane_is_joined_when_the_graph_has_come_to_where_the_destination
     assert [sequence for sequence, took in notes if took] == [1, 2, 1, 3]
 
 
+async def test_after_an_undo_both_are_shown_the_queue_that_they_wait_for(tmp_path: Path) -> None:
+    destination = Destination(tmp_path)
+    destination.fail({1: ALWAYS})
+    async with life(tmp_path, destination, "with") as room:
+        alias = {"type": "alias", "userId": "ann", "previousId": "bob"}
+        await collect(room, 1, [ANN, {"userId": "bob"}, alias])
+        await room.until("/v1/destinations", lambda found: found["destinations"][0]["held_events"] == 2)
+        await room.post("/v1/people/undo", {"merge": "3"})
+        await collect(room, 4, [{"userId": "bob"}])
+        await room.until("/v1/destinations", lambda found: found["destinations"][0]["held_events"] == 3)
+        for wanted, events in (("ann", 2), ("bob", 3)):
+            (found,) = (await room.get("/v1/people", id=wanted))["people"]
+            (queue,) = found["queues"]
+            assert (queue["state"], queue["events"]) == ("held", events), wanted
+        destination.fail({})
+        await room.dispatcher.drain("notes")
+        notes = await destination.until(lambda notes: len(taken(notes)) == 4)
+    assert [sequence for sequence, took in notes if took] == [2, 1, 3, 4]
+
+
 @pytest.mark.parametrize("change", ["the graph is switched on", "the graph and its log's number are lost"])
 def test_on_the_real_process_nobody_overtakes_themselves(
     make_appliance: Callable[..., Appliance], make_sink: Callable[..., Sink], change: str
