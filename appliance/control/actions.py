@@ -228,6 +228,7 @@ class Actions:
         assert identifier is not None
         async with self._audited(who, what, target) as entry:
             try:
+                act.by = f"{entry.who} ({entry.user})" if entry.user else entry.who
                 outcome = await identifier.act(act, self._parts.clock.wall_ms())
             except TimeoutError:
                 words = "it stands in the log and will be done, but the person graph has not come to it yet"
@@ -237,7 +238,7 @@ class Actions:
                     503, "refused", f"{error}; nothing was changed", "repeat once `status` is well"
                 ) from None
             if not outcome.changed and not outcome.people:
-                raise ApiError(409, "refused", outcome.done)
+                raise ApiError(409, "refused", outcome.done, "somebody was faster: look at the person again")
             entry.count = outcome.count or len(outcome.people)
             entry.detail = {"done": outcome.done, "people": outcome.people}
             return outcome

@@ -10,7 +10,7 @@ from appliance.control.people.replies import IdentityDone, Pair, Undo
 from appliance.control.people.views import id_view
 from appliance.control.requests import allowed_query, body, json_reply, sees_payloads, who, whole
 from appliance.identity import parting
-from appliance.identity.acts import Act
+from appliance.identity.acts import Act, Undoing
 from appliance.identity.lookup import Lookup
 from appliance.identity.rules import Id
 
@@ -111,8 +111,8 @@ class Deeds:
     async def undo_merge(self, request: web.Request) -> web.Response:
         """Part those whom a merge joined; the same event does not join them again."""
         name, lookup = (await body(request, Undo)).merge, self._lookup()
-        await self._parts.blocking(asking, lambda: parting.of_merge(lookup, name))
-        return await self._acted_on(request, "people.undo", name, Act(undo=name))
+        merge = await self._parts.blocking(asking, lambda: parting.held(lookup, name))
+        return await self._acted_on(request, "people.undo", name, Act(undo=Undoing(merge.name, merge.ids)))
 
     async def forbid(self, request: web.Request) -> web.Response:
         """Part two ids where they are one person's, and never let them be."""

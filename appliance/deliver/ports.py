@@ -43,6 +43,14 @@ class Pipeline(Protocol):
         """The lane whose events this one's are, by all joins up to the sequence `at`."""
         ...
 
+    def knows(self, lane: str) -> bool:
+        """Whether somebody is called so now: lanes that were held before may be called as people were then."""
+        ...
+
+    def lanes_of(self, event: Event, at: int) -> list[str]:
+        """The lanes whose events must not overtake a held one, by what stands in it, up to the sequence `at`."""
+        ...
+
     def goes(
         self, sources: list[str] | None, names: frozenset[str], criteria: Mapping[str, str] | None = None
     ) -> Callable[[Record], bool]:

@@ -17,7 +17,7 @@ from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
-from appliance.deliver.held_store import restore, stored_jobs
+from appliance.deliver.held_store import Restored, stored_jobs
 from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
@@ -84,7 +84,7 @@ class Worker:
         self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
-        restore(self.order.queues, log, stream.key, self._current)
+        self._restored = Restored(self.order.queues, log, stream.key, pipeline, self.cursor)
         until = stream.cursor.until if stream.cursor else None
         self.feed = Feed(
             log,
@@ -148,7 +148,8 @@ class Worker:
         """So many jobs were put into these lanes of the held store from outside."""
         self._loads_blocked -= 1
         for lane, count in lanes.items():
-            self.order.queues.requeued(lane, count, self._log.log_now_ms(), self._current(lane))
+            self.order.queues.requeued(lane, count, self._log.log_now_ms())
+        self._restored.again(lanes)
         self.wake()
 
     def skip_to(self, sequence: int) -> tuple[int, int]:
@@ -172,6 +173,13 @@ class Worker:
             self._loop.call_later(STALLED_S, self.wake)
 
     def _turn(self) -> None:
+        self._restored.go_on()
+        if self._restored.waiting:
+            self.ledger.add(self._effects())
+            self.ledger.flush(urgent=self._decisive)
+            if self._restored.ready:
+                self.wake()
+            return
         now_ms = self._log.log_now_ms()
         more = (self._may_read(now_ms) or self.feed.passing) and self.feed.fill()
         self.ledger.add(self._effects())
@@ -288,10 +296,6 @@ class Worker:
         )
 
     # The held store ------------------------------------------------------------------------------------------
-
-    def _current(self, lane: str) -> str:
-        """The lane that takes this one's events where the destination is in the log, which may lag behind the graph."""
-        return self._pipeline.current(lane, self.cursor.read)
 
     def _load(self) -> None:
         while self._loads and not self._loads_blocked and self._loads[0][2] <= self.ledger.durable:

@@ -73,6 +73,25 @@ class Pipeline:
         """The lane whose events this one's are, by all joins up to the sequence `at`."""
         return self._resolver.current(lane, at)
 
+    def knows(self, lane: str) -> bool:
+        """Whether somebody is called so now: lanes that were held before may be called as people were then."""
+        return self._resolver.knows(lane)
+
+    def lanes_of(self, event: Event, at: int) -> list[str]:
+        """The lanes whose events must not overtake a held one, by what stands in it.
+
+        Args:
+            at: as far as the log was taken: whoever has the event's ids by then is among them.
+        """
+        own = self._lane_at(event, event.sequence)
+        return list(dict.fromkeys([own, self.current(own, at), self._lane_at(event, at)]))
+
+    def _lane_at(self, event: Event, sequence: int) -> str:
+        """Whose the event would be at this place of the log, which may not hold it any more."""
+        ids = event.anonymous_id, event.user_id, event.message_id
+        record = Record(sequence, event.source, event.received_ms, "", event.type, *ids, "", 0, event.json)
+        return self._resolver.resolve(Block(sequence, sequence, [record])).lanes[0]
+
     def goes(
         self, sources: list[str] | None, names: frozenset[str], criteria: Mapping[str, str] | None = None
     ) -> Callable[[Record], bool]:

@@ -157,3 +157,31 @@ async def test_the_log_is_kept_until_the_graph_has_what_it_read_on_disk(
         async with reading(log, tmp_path) as identifier:
             assert identifier.reach == log.last_sequence == 3
             assert set(pins) == {(PIN, 0)}, "nothing is on disk for good yet"
+
+
+async def test_rules_are_told_where_they_differ_from_the_last_ones_in_the_log_or_in_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, other = IdentityConfig(), IdentityConfig(ids_max=7)
+    async with a_log(tmp_path) as log:
+        await append(log, [[VISIT, SIGN_UP]])
+        async with reading(log, tmp_path) as identifier:
+            await identifier.tell(usual, 0)
+            assert log.last_sequence == 2, "those of the graph"
+        await log.append([record(50, LOG_IN)])
+        identifier = open_identifier(log, tmp_path / "identity", usual)  # and it does not read
+        try:
+            for at, (config, told) in enumerate([(usual, 0), (other, 1), (other, 0), (usual, 1), (usual, 0)]):
+                before = log.last_sequence
+                await identifier.tell(config, 0)
+                assert (identifier.lag > 0, log.last_sequence - before) == (True, told), at
+            monkeypatch.setattr("appliance.process.identify.LAG_EVENTS", 2)
+            await identifier.tell(usual, 0)
+            assert log.last_sequence == before + 1, "what stands in the log is too much to look through"
+        finally:
+            identifier.stop()
+            identifier.close()
+        async with reading(log, tmp_path) as identifier:
+            assert identifier.resolve(blocks_of(log)[0]).lanes
+            rules = [row[0] for row in identifier.past.store().rows("SELECT json FROM rules ORDER BY version")]
+            assert rules == [one.json.decode() for one in (Rules(usual), Rules(other), Rules(usual))]

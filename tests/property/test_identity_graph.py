@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 
 from appliance.core.event import Record
-from appliance.identity.acts import Act
+from appliance.identity.acts import Act, Undoing
 from appliance.identity.known import Known
 from appliance.identity.person import merge_text, number_of, place_of
 from appliance.identity.rules import Id
@@ -205,12 +205,14 @@ class Told:
             case Undone(which):
                 if merges := self.world.merges():
                     index = which % len(merges)
-                    log.act(Act(undo=merge_text(merges[index][0])))
+                    merge, *ids = merges[index]
+                    name = merge_text(merge)
+                    log.act(Act(undo=Undoing(name, (ids[0], ids[1])) if which % 2 else name))
                     model.undo(model.merges[index])
             case Said(what, a, b):
                 log.act(Act(**{what: (a, b)}), day=self.day)
                 if what == "forbid":
-                    model.forbid(a, b)
+                    model.forbid(a, b, self.day)
                 elif what == "allow":
                     model.allow(a, b)
                 else:

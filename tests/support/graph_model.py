@@ -208,10 +208,16 @@ class Model:
         if self.person(merge.a) == self.person(merge.b):
             self._tear(merge.a, merge.b, UNDONE)
 
-    def forbid(self, a: Id, b: Id) -> None:
+    def _meet(self, day: int, *ids: Id) -> None:
+        """Whom an act speaks of there is from then on."""
+        self.last_day.update({id: day for id in ids if id not in self.ids})
+        self.ids |= set(ids)
+
+    def forbid(self, a: Id, b: Id, day: int) -> None:
         """Never one person."""
-        if not {a, b} <= self.ids or a == b:
+        if a == b:
             return
+        self._meet(day, a, b)
         if frozenset((a, b)) not in self.forbidden and self.person(a) == self.person(b):
             self._tear(a, b, FORBIDDEN)
         self.forbidden.add(frozenset((a, b)))
@@ -235,5 +241,6 @@ class Model:
 
     def link(self, sequence: int, a: Id, b: Id, day: int) -> None:
         """They are one person."""
-        if {a, b} <= self.ids and a != b:
+        if a != b:
+            self._meet(day, a, b)
             self._decide(sequence, a, b, explicit=True, day=day, act=True)

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 
 from appliance.core.event import Record
-from appliance.identity.acts import Act
+from appliance.identity.acts import Act, Undoing
 from appliance.identity.person import merge_text
 from appliance.identity.rules import LISTED_MAX, Id
 from appliance.identity.stitch import FORBIDDEN, REASONS, SHARED, UNIQUE, WINDOW, Change
@@ -355,7 +355,7 @@ def test_a_link_joins_what_was_only_suggested_and_even_what_was_undone(walk: Wal
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (Act(link=(user("ann"), user("nobody"))), "nobody has the user_id nobody"),
+        (Act(reject=(user("ann"), user("nobody"))), "nobody has the user_id nobody"),
         (Act(forbid=(user("ann"), user("ann"))), "the same id twice"),
         (Act(allow=(Id("seal", "1"), user("ann"))), "nobody has the seal 1"),
         (Act(), "nothing was asked for"),
@@ -632,3 +632,23 @@ def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk
     world = walk(log.records)
     assert world.store.one("SELECT count(*) FROM edges") == LISTED_MAX
     assert world.store.one("SELECT sum(length(message)) FROM edges") == LISTED_MAX * MESSAGE_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("act", ["forbid", "undo", "link"])
+def test_an_act_holds_where_the_log_of_before_is_gone(tmp_path: Path, act: str) -> None:
+    """A graph made anew reads what the log still has; who was spoken of may come again only afterwards."""
+    log = two_customers()
+    log.alias("ann", "bob")
+    pair = (user("ann"), user("bob"))
+    what: Any = {"undo": Undoing("3", pair)} if act == "undo" else {act: pair}
+    place = log.act(Act(**what))
+    log.track(user="ann", email="ann@example.com")
+    log.track(user="bob", email="bob@example.com")
+    last = log.alias("ann", "bob")
+    with World(tmp_path / "whole.sqlite") as whole, World(tmp_path / "rest.sqlite") as rest:
+        whole.read(log.records)
+        rest.read(log.records[place - 1 :])
+        for world in (whole, rest):
+            assert world.past.outcome(place).changed or act == "link", world.past.outcome(place)
+            ann, bob = world.people(pair, last)
+            assert (ann == bob) == (act == "link"), world.past.outcome(place)
