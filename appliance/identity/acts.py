@@ -7,12 +7,12 @@ import msgspec
 
 from appliance.core.errors import SternpostError
 from appliance.core.event import Record
-from appliance.identity.known import Known, Seen
+from appliance.identity.known import DAY_MS, Known, Seen
 from appliance.identity.person import merge_number, merge_text
 from appliance.identity.review import Review, Suggesting
 from appliance.identity.rules import Id
 from appliance.identity.split import Splitter
-from appliance.identity.stitch import ANEW, DAY_MS, FORBIDDEN, HOLDS, REASONS, UNDONE, Stitcher
+from appliance.identity.stitch import ANEW, FORBIDDEN, HOLDS, REASONS, UNDONE, Stitcher
 
 TYPE = "@identity"
 """The type of the record; its source is "", which no client's can be."""

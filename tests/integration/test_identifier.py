@@ -162,7 +162,7 @@ async def test_the_log_is_kept_until_the_graph_has_what_it_read_on_disk(
 async def test_rules_are_told_where_they_differ_from_the_last_ones_in_the_log_or_in_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, other = IdentityConfig(), IdentityConfig(ids_max=7)
+    usual, other = Rules(IdentityConfig()), Rules(IdentityConfig(ids_max=7))
     async with a_log(tmp_path) as log:
         await append(log, [[VISIT, SIGN_UP]])
         async with reading(log, tmp_path) as identifier:
@@ -171,9 +171,9 @@ async def test_rules_are_told_where_they_differ_from_the_last_ones_in_the_log_or
         await log.append([record(50, LOG_IN)])
         identifier = open_identifier(log, tmp_path / "identity", usual)  # and it does not read
         try:
-            for at, (config, told) in enumerate([(usual, 0), (other, 1), (other, 0), (usual, 1), (usual, 0)]):
+            for at, (told_rules, told) in enumerate([(usual, 0), (other, 1), (other, 0), (usual, 1), (usual, 0)]):
                 before = log.last_sequence
-                await identifier.tell(config, 0)
+                await identifier.tell(told_rules, 0)
                 assert (identifier.lag > 0, log.last_sequence - before) == (True, told), at
             monkeypatch.setattr("appliance.process.identify.LAG_EVENTS", 2)
             await identifier.tell(usual, 0)
@@ -184,4 +184,4 @@ async def test_rules_are_told_where_they_differ_from_the_last_ones_in_the_log_or
         async with reading(log, tmp_path) as identifier:
             assert identifier.resolve(blocks_of(log)[0]).lanes
             rules = [row[0] for row in identifier.past.store().rows("SELECT json FROM rules ORDER BY version")]
-            assert rules == [one.json.decode() for one in (Rules(usual), Rules(other), Rules(usual))]
+            assert rules == [one.json.decode() for one in (usual, other, usual)]
