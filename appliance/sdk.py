@@ -34,6 +34,8 @@ import msgspec
 
 from appliance.core.config import Bytes, Count, Seconds
 from appliance.core.event import Event
+from appliance.core.quoting import identifier as quote_identifier
+from appliance.core.quoting import literal as quote_literal
 from appliance.core.secret import Secret
 
 __all__ = [
@@ -51,6 +53,8 @@ __all__ = [
     "Seconds",
     "Secret",
     "Url",
+    "quote_identifier",
+    "quote_literal",
 ]
 
 AFTER_S_MAX = 3600.0
