@@ -81,7 +81,7 @@ class Batch:
         for table, row in rows:
             self._put(table, row)
         for lack in lacks:
-            row = rows[0].values if rows else {self._id: event.message_id}
+            row = rows[0][1] if rows else {self._id: event.message_id}
             self._discard(lack.table, row, lack.column, lack.value, lack.reason)
 
     def tables(self, loaded_at: str) -> list[Table]:
@@ -104,12 +104,13 @@ class Batch:
         groups = self._tables.get(table)
         if groups is None:
             groups = self._tables[table] = {}
+        row[_ORDER] = self._row_count
         shape = tuple(row)
         kept = groups.get(shape)
         if kept is None:
-            groups[shape] = [(self._row_count, *row.values())]
+            groups[shape] = [tuple(row.values())]
         else:
-            kept.append((self._row_count, *row.values()))
+            kept.append(tuple(row.values()))
 
     def _table(self, name: str, groups: _Groups, loaded_at: str, instants: Instants) -> Table:
         gathered = _gathered(groups)
@@ -170,7 +171,7 @@ class Batch:
         place = {user: at for at, user in enumerate(dict.fromkeys(ids))}
         merged = {}
         for name, column in columns.items():
-            values: Values = [None] * len(place)
+            values: list[Value | None] = [None] * len(place)
             for index in by_age:
                 if column.values[index] is not None:
                     values[place[ids[index]]] = column.values[index]
@@ -199,16 +200,16 @@ def _gathered(groups: _Groups) -> dict[str, Values]:
     """
     if len(groups) == 1:
         ((shape, rows),) = groups.items()
-        return dict(zip((_ORDER, *shape), map(list, zip(*rows, strict=True)), strict=True))
-    gathered: dict[str, Values] = {}
+        return dict(zip(shape, zip(*rows, strict=True), strict=True))
+    joined: dict[str, list[Value | None]] = {}
     count = 0
     for shape, rows in groups.items():
-        for column, values in zip((_ORDER, *shape), zip(*rows, strict=True), strict=True):
-            target = gathered.setdefault(column, [])
+        for column, values in zip(shape, zip(*rows, strict=True), strict=True):
+            target = joined.setdefault(column, [])
             if len(target) < count:
                 target.extend(repeat(None, count - len(target)))
             target.extend(values)
         count += len(rows)
-    for target in gathered.values():
+    for target in joined.values():
         target.extend(repeat(None, count - len(target)))
-    return gathered
+    return dict(joined)

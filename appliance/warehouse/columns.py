@@ -4,13 +4,14 @@ What each value alone comes to is the business of `types.py`; here stand short c
 one kind, which is nearly all columns. They give what value by value gives; a property test compares.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from appliance.warehouse import types
 from appliance.warehouse.dialect import EARLIEST, LATEST, Dialect, Type
 from appliance.warehouse.types import EXACT_MAX, INT_MAX, INT_MIN, Discard, Value
 
-Values = list[Value | None]
+Values = Sequence[Value | None]
 _NOTHING = type(None)
 
 
@@ -48,7 +49,7 @@ def typed_column(
 
 def one_by_one(values: Values, wanted: Type | None, dialect: Dialect) -> tuple[Column, list[Misfit]]:
     """As `typed_column`, without short cuts."""
-    held: Values = []
+    held: list[Value | None] = []
     misfits: list[Misfit] = []
     for index, value in enumerate(values):
         if value is None:
@@ -95,7 +96,7 @@ def _floats(values: Values, dialect: Dialect) -> Values:
 
 
 def _strings(values: Values, wanted: Type | None, dialect: Dialect, instants: Instants) -> Column | None:
-    texts = cast(list[str | None], values)
+    texts = cast(Sequence[str | None], values)
     if wanted == "datetime" or (wanted is None and (next(filter(None, texts)))[4:5] == "-"):
         moments: Values = [None if text is None else instants[text] for text in texts]
         if moments.count(None) == values.count(None) and _in_range(moments, dialect):

@@ -13,7 +13,6 @@ Source: contract/warehouse.md, Rows per event, Columns.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from appliance.core.event import Event
@@ -26,6 +25,8 @@ from appliance.warehouse.types import Value, text_of
 
 COLUMNS_MAX = 1_600
 """Most columns of one row, the load time included. Source: contract/warehouse.md, Names."""
+EVENT_NAMES_MAX, EVENT_NAME_CHARACTERS_MAX = 4_096, 256
+"""How many names of events are remembered, and up to which length."""
 
 TABLES = {"identify": "identifies", "page": "pages", "screen": "screens", "group": "groups", "alias": "aliases"}
 _EXTRA = {"track": ("event", "event_text"), "page": ("name",), "screen": ("name",), "group": ("group_id",),
@@ -61,11 +62,8 @@ class Place(NamedTuple):
     type: str
 
 
-class Row(NamedTuple):
-    """One row: its table and its values by column, both as the warehouse spells them."""
-
-    table: str
-    values: dict[str, Value]
+Row = tuple[str, dict[str, Value]]
+"""One row: its table and its values by column, both as the warehouse spells them."""
 
 
 class Lack(NamedTuple):
@@ -75,13 +73,6 @@ class Lack(NamedTuple):
     column: str
     value: Any
     reason: str
-
-
-class Mapped(NamedTuple):
-    """What one event comes to."""
-
-    rows: list[Row]
-    lacks: list[Lack]
 
 
 class Mapper:
@@ -109,11 +100,13 @@ class Mapper:
         self._name = {name: dialect.cased(name) for name in spelled}
         self._rule = [dialect.cased(name) for name in _RULE]
         self._strings = tuple(dialect.cased(name) for name in _STRINGS)
+        self._event, self._event_text = dialect.cased("event"), dialect.cased("event_text")
+        self._event_names: dict[str, tuple[str, str]] = {}
         self._by_source: dict[str, dict[str, Value]] = {}
         self._times = [(key, self._name[name]) for key, name in _TIMES.items()]
 
-    def map(self, event: Event) -> Mapped:
-        """The rows of an event, each with the columns it has values for.
+    def map(self, event: Event) -> tuple[list[Row], list[Lack]]:
+        """The rows of an event, each with the columns it has values for, and what has no place in them.
 
         Raises:
             Unmappable: it has none: it is no JSON object, of no known type, or has too many columns.
@@ -123,9 +116,10 @@ class Mapper:
             rows = self._rows(event, read(event.json, holds_nul=self.dialect.holds_nul), lacks)
         except RecursionError as error:
             raise Unmappable(TOO_DEEP) from error
-        if max(map(_width, rows), default=0) > COLUMNS_MAX:
-            raise TooManyColumns(f"more than {COLUMNS_MAX:,} columns")
-        return Mapped(rows, lacks)
+        for _, values in rows:
+            if len(values) >= COLUMNS_MAX:  # the load time is one more
+                raise TooManyColumns(f"more than {COLUMNS_MAX:,} columns")
+        return rows, lacks
 
     def _rows(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
         kind = event.type
@@ -154,54 +148,54 @@ class Mapper:
         if not text:
             if properties := {key: given[key] for key in ("properties", "userProperties") if given.get(key)}:
                 lacks.append(Lack(tracks, self.dialect.cased("properties"), json_text(properties), NO_NAME))
-            return [Row(tracks, common)]
-        name, table = _event(text, self.dialect)
-        common[self._name["event_text"]], common[self._name["event"]] = text, name
-        values: dict[str, Value] = {}
-        self._flatten("track", "properties", given, table, values, lacks)
-        self._flatten("track", "userProperties", given, table, values, lacks)
-        self._put(table, values, common, lacks)
-        return [Row(tracks, common), Row(table, values)]
+            return [(tracks, common)]
+        common[self._event_text] = text
+        common[self._event], table = self._events(text)
+        values = self._flatten("track", "properties", given.get("properties"), table, lacks)
+        if user_properties := given.get("userProperties"):
+            more = self._flatten("track", "userProperties", user_properties, table, lacks)
+            _cover(table, values, more, lacks)
+        if self._trees["track", "properties"].meets_context or user_properties:
+            _cover(table, values, common, lacks)
+        else:
+            values.update(common)
+        return [(tracks, common), (table, values)]
 
     def _identify(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
         table = self.table("identifies")
         common = self._standard("identify", event, given, table, lacks)
-        values: dict[str, Value] = {}
         context = given.get("context")
         outer = context if type(context) is dict else {}
-        for key, holder in (("userProperties", given), ("traits", outer), ("traits", given)):
-            path = "context.traits" if holder is outer else key
-            found: dict[str, Value] = {}
-            self._flatten("identify", path, holder, table, found, lacks, key=key)
-            values |= found  # The later of these objects counts, and that is no loss: the contract says so.
-        self._put(table, values, common, lacks)
+        # The later of these objects counts, and that is no loss: the contract says so.
+        values = self._flatten("identify", "userProperties", given.get("userProperties"), table, lacks)
+        values |= self._flatten("identify", "context.traits", outer.get("traits"), table, lacks)
+        values |= self._flatten("identify", "traits", given.get("traits"), table, lacks)
+        _cover(table, values, common, lacks)
         user_id = common.get(self._name["user_id"])
         if not user_id:
-            return [Row(table, values)]
+            return [(table, values)]
         user = dict(values)
-        del user[self._name["user_id"]]
-        user.pop(self._name["anonymous_id"], None)
-        user.pop(self._name["channel"], None)
+        for name in ("user_id", "anonymous_id", "channel"):
+            user.pop(self._name[name], None)
         user[self._name["id"]] = user_id
-        return [Row(table, values), Row(self.table("users"), user)]
+        return [(table, values), (self.table("users"), user)]
 
     def _single(self, kind: str, event: Event, given: dict[str, Any], lacks: list[Lack]) -> Row:
         table = self.table(TABLES[kind])
         common = self._standard(kind, event, given, table, lacks)
-        values: dict[str, Value] = {}
         if kind in ("group", "alias"):
-            self._flatten(kind, "traits", given, table, values, lacks)
+            values = self._flatten(kind, "traits", given.get("traits"), table, lacks)
             key, column = ("groupId", "group_id") if kind == "group" else ("previousId", "previous_id")
             text = _id(given.get(key))
         else:
-            self._flatten(kind, "properties", given, table, values, lacks)
+            values = self._flatten(kind, "properties", given.get("properties"), table, lacks)
             properties = given.get("properties")
             inner = properties.get("name") if type(properties) is dict else None
             column, text = "name", _text(given.get("name")) or _text(inner)
         if text:
             common[self._name[column]] = text
-        self._put(table, values, common, lacks)
-        return Row(table, values)
+        _cover(table, values, common, lacks)
+        return table, values
 
     def _merge(self, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
         table = self.table(MERGE_RULES)
@@ -209,7 +203,7 @@ class Mapper:
         if type(pair) is list and len(pair) >= 2 and type(pair[0]) is dict and type(pair[1]) is dict:
             texts = [_id(each.get(key)) for each in pair[:2] for key in ("type", "value")]
             if all(texts):
-                return [Row(table, dict(zip(self._rule, texts, strict=True)))]
+                return [(table, dict(zip(self._rule, texts, strict=True)))]
         lacks.append(Lack(table, self.dialect.cased("merge_properties"), json_text(pair), NO_RULE))
         return []
 
@@ -217,8 +211,8 @@ class Mapper:
         self, kind: str, event: Event, given: dict[str, Any], table: str, lacks: list[Lack]
     ) -> dict[str, Value]:
         """What all tables have: our own columns and the flattened context."""
-        row = self._places(event.source).copy()
-        self._flatten(kind, "context", given, table, row, lacks)
+        row = self._flatten(kind, "context", given.get("context"), table, lacks)
+        row |= self._places(event.source)
         get = given.get
         id_, anonymous_id, user_id, channel, ip, request_ip, passed_ip = self._strings
         row[id_] = _text(get("messageId")) or event.message_id
@@ -249,26 +243,31 @@ class Mapper:
             self._by_source[source] = places
         return places
 
-    def _flatten(
-        self,
-        kind: str,
-        path: str,
-        given: dict[str, Any],
-        table: str,
-        into: dict[str, Value],
-        lacks: list[Lack],
-        *,
-        key: str = "",
-    ) -> None:
-        """Add the columns of one object of the event."""
-        value = given.get(key or path)
+    def _events(self, text: str) -> tuple[str, str]:
+        """What the name of an event is in columns, and its table."""
+        found = self._event_names.get(text)
+        if found is None:
+            name = names.snake(text)
+            found = name, names.event_table(name, self.dialect)
+            if len(self._event_names) >= EVENT_NAMES_MAX:
+                self._event_names.clear()
+            if len(text) <= EVENT_NAME_CHARACTERS_MAX:
+                self._event_names[text] = found
+        return found
+
+    def _flatten(self, kind: str, path: str, value: Any, table: str, lacks: list[Lack]) -> dict[str, Value]:
+        """The columns of the object at this path of the event."""
+        tree = self._trees.get((kind, path)) or self._plant(kind, path)
         if type(value) is dict:
-            tree = self._trees.get((kind, path)) or self._plant(kind, path)
             lost: Lost = []
-            tree.flatten(value, into, lost)
-            lacks += [Lack(table, column, old, SAME_COLUMN) for column, old in lost]
-        elif value:
-            lacks.append(Lack(table, self.dialect.cased((key or path).lower()), value, NO_OBJECT))
+            found = tree.flatten(value, lost)
+            if lost:
+                lacks += [Lack(table, column, old, SAME_COLUMN) for column, old in lost]
+            return found
+        if value:
+            column = self.dialect.cased(path.rpartition(".")[2].lower())
+            lacks.append(Lack(table, column, value, NO_OBJECT))
+        return {}
 
     def _plant(self, kind: str, path: str) -> Tree:
         dropped = frozenset(map(self.dialect.cased, own_columns(kind)))
@@ -278,12 +277,6 @@ class Mapper:
         tree = Tree(self.dialect, "context" if path == "context" else "", dropped, below)
         self._trees[kind, path] = tree
         return tree
-
-    def _put(self, table: str, values: dict[str, Value], common: dict[str, Value], lacks: list[Lack]) -> None:
-        """Lay our own columns and the context over those of the client; what they cover is told."""
-        if not values.keys().isdisjoint(common):
-            lacks += [Lack(table, column, values[column], SAME_COLUMN) for column in values if column in common]
-        values.update(common)
 
 
 def own_columns(kind: str) -> dict[str, Type]:
@@ -310,21 +303,11 @@ def _own_columns(dialect: Dialect) -> dict[str, dict[str, Type]]:
     }
 
 
-def _width(row: Row) -> int:
-    return len(row.values) + 1  # with the load time
-
-
-@lru_cache(maxsize=4_096)
-def _short_event(text: str, dialect: Dialect) -> tuple[str, str]:
-    name = names.snake(text)
-    return name, names.event_table(name, dialect)
-
-
-def _event(text: str, dialect: Dialect) -> tuple[str, str]:
-    """What an event's name is in columns, and its table."""
-    if len(text) <= 256:  # so that what is kept is bounded in bytes as well
-        return _short_event(text, dialect)
-    return _short_event.__wrapped__(text, dialect)
+def _cover(table: str, values: dict[str, Value], upper: dict[str, Value], lacks: list[Lack]) -> None:
+    """Lay these columns over the others; what they cover is told."""
+    if not values.keys().isdisjoint(upper):
+        lacks += [Lack(table, column, value, SAME_COLUMN) for column, value in values.items() if column in upper]
+    values.update(upper)
 
 
 def _id(value: Any) -> str:

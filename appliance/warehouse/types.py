@@ -31,6 +31,10 @@ _INSTANT = re.compile(
     r"(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _INSTANT_CHARACTERS_MAX = 64
+# As we would write it ourselves, on a day that every month has.
+_WRITTEN = re.compile(
+    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z"
+)
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -96,12 +100,12 @@ def instant(text: str) -> str | None:
     ISO 8601: a date, or a date with a time of at least hours and minutes, behind a T or a space, perhaps with a zone;
     without one it is UTC. Years 1 to 9999, in UTC as well. Digits behind milliseconds are cut off.
     """
+    if _WRITTEN.fullmatch(text) is not None:
+        return text
     if text[4:5] != "-" or len(text) > _INSTANT_CHARACTERS_MAX or _INSTANT.fullmatch(text) is None:
         return None
     try:
         moment = datetime.fromisoformat(text.upper())
-        if len(text) == 24 and text[10] == "T" and text[23] == "Z":
-            return text
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
