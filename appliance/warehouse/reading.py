@@ -12,7 +12,31 @@ LEVELS_MAX = 200
 """Deeper nesting is refused: decoders would run out of stack."""
 TOO_DEEP = "nested too deeply"
 
-_DECODE = msgspec.json.Decoder(dict[str, Any], float_hook=number).decode
+
+class Given(msgspec.Struct, rename="camel", gc=False):
+    """What a warehouse wants to know of an event; None: not there. Values are anything that JSON can say."""
+
+    message_id: Any = None
+    anonymous_id: Any = None
+    user_id: Any = None
+    channel: Any = None
+    event: Any = None
+    name: Any = None
+    group_id: Any = None
+    previous_id: Any = None
+    sent_at: Any = None
+    timestamp: Any = None
+    received_at: Any = None
+    original_timestamp: Any = None
+    request_ip: Any = msgspec.field(default=None, name="request_ip")
+    context: Any = None
+    properties: Any = None
+    user_properties: Any = None
+    traits: Any = None
+    merge_properties: Any = None
+
+
+_DECODE = msgspec.json.Decoder(Given, float_hook=number).decode
 _REPLACED = "\ufffd"
 
 
@@ -24,8 +48,8 @@ class Unmappable(Exception):
         self.reason = reason
 
 
-def read(raw: bytes, *, holds_nul: bool) -> dict[str, Any]:
-    """The event as a dict of what `types.Value` names, None, lists and dicts.
+def read(raw: bytes, *, holds_nul: bool) -> Given:
+    """The event, its values decoded to what `types.Value` names, None, lists and dicts.
 
     Numbers with a point or an exponent are as `types.number` reads them. What cannot be stored as UTF-8 (lone
     surrogates, bytes that are none) is U+FFFD, and so is U+0000 where the warehouse does not hold it.
@@ -33,19 +57,15 @@ def read(raw: bytes, *, holds_nul: bool) -> dict[str, Any]:
     Raises:
         Unmappable: it is no JSON object, or nested too deeply.
     """
-    try:
-        event = _DECODE(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _read_slowly(raw, holds_nul=holds_nul)
-    if not holds_nul and b"\\u0000" in raw:
-        if json_text.nested_deeper(raw, LEVELS_MAX):
-            raise Unmappable(TOO_DEEP)
-        event = _cleaned(event, holds_nul=False)
-    return event
+    if holds_nul or b"\\u0000" not in raw:
+        try:
+            return _DECODE(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # Perhaps the standard library, which forgives more, can make something of it.
+    return msgspec.convert(_read_slowly(raw, holds_nul=holds_nul), Given)
 
 
 def _read_slowly(raw: bytes, *, holds_nul: bool) -> dict[str, Any]:
-    """As `read`, by the standard library, which forgives more."""
     if json_text.nested_deeper(raw, LEVELS_MAX):
         raise Unmappable(TOO_DEEP)
     try:

@@ -20,7 +20,8 @@ from appliance.core.id_text import clean_id
 from appliance.warehouse import names
 from appliance.warehouse.dialect import Dialect, Type
 from appliance.warehouse.flatten import Lost, Tree, json_text
-from appliance.warehouse.reading import TOO_DEEP, Unmappable, read
+from appliance.warehouse.gather import Row
+from appliance.warehouse.reading import TOO_DEEP, Given, Unmappable, read
 from appliance.warehouse.types import Value, text_of
 
 COLUMNS_MAX = 1_600
@@ -34,8 +35,7 @@ _EXTRA = {"track": ("event", "event_text"), "page": ("name",), "screen": ("name"
 """Columns of ours that only these events have."""
 _STRINGS = ("id", "anonymous_id", "user_id", "channel", "context_ip", "context_request_ip", "context_passed_ip")
 _PLACES = ("context_source_id", "context_source_type", "context_destination_id", "context_destination_type")
-_TIMES = {"sentAt": "sent_at", "timestamp": "timestamp", "receivedAt": "received_at",
-          "originalTimestamp": "original_timestamp"}  # fmt: skip
+_TIMES = ("sent_at", "timestamp", "received_at", "original_timestamp")
 LOADED_AT = "uuid_ts"
 """When the row was loaded."""
 
@@ -60,10 +60,6 @@ class Place(NamedTuple):
 
     id: str
     type: str
-
-
-Row = tuple[str, dict[str, Value]]
-"""One row: its table and its values by column, both as the warehouse spells them."""
 
 
 class Lack(NamedTuple):
@@ -103,7 +99,8 @@ class Mapper:
         self._event, self._event_text = dialect.cased("event"), dialect.cased("event_text")
         self._event_names: dict[str, tuple[str, str]] = {}
         self._by_source: dict[str, dict[str, Value]] = {}
-        self._times = [(key, self._name[name]) for key, name in _TIMES.items()]
+        self._times = [dialect.cased(name) for name in _TIMES]
+        self._tracks = self.table("tracks")
 
     def map(self, event: Event) -> tuple[list[Row], list[Lack]]:
         """The rows of an event, each with the columns it has values for, and what has no place in them.
@@ -112,26 +109,25 @@ class Mapper:
             Unmappable: it has none: it is no JSON object, of no known type, or has too many columns.
         """
         lacks: list[Lack] = []
+        kind = event.type
         try:
-            rows = self._rows(event, read(event.json, holds_nul=self.dialect.holds_nul), lacks)
+            given = read(event.json, holds_nul=self.dialect.holds_nul)
+            if kind == "track":
+                rows = self._track(event, given, lacks)
+            elif kind == "identify":
+                rows = self._identify(event, given, lacks)
+            elif kind in TABLES:
+                rows = [self._single(kind, event, given, lacks)]
+            elif kind == "merge":
+                rows = self._merge(given, lacks)
+            else:
+                raise Unmappable("the type of the event has no table")
         except RecursionError as error:
             raise Unmappable(TOO_DEEP) from error
-        for _, values in rows:
-            if len(values) >= COLUMNS_MAX:  # the load time is one more
+        for row in rows:
+            if len(row.values) + len(row.common) >= COLUMNS_MAX:  # the load time is one more
                 raise TooManyColumns(f"more than {COLUMNS_MAX:,} columns")
         return rows, lacks
-
-    def _rows(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
-        kind = event.type
-        if kind == "track":
-            return self._track(event, given, lacks)
-        if kind == "identify":
-            return self._identify(event, given, lacks)
-        if kind in TABLES:
-            return [self._single(kind, event, given, lacks)]
-        if kind == "merge":
-            return self._merge(given, lacks)
-        raise Unmappable("the type of the event has no table")
 
     def table(self, name: str) -> str:
         """One of our own tables as this warehouse spells it."""
@@ -141,94 +137,94 @@ class Mapper:
         """The columns of a table that are ours, with the types that no value changes, as this warehouse spells them."""
         return self._own.get(table) or self._own[self.table("tracks")]
 
-    def _track(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
-        tracks = self.table("tracks")
+    def _track(self, event: Event, given: Given, lacks: list[Lack]) -> list[Row]:
+        tracks = self._tracks
         common = self._standard("track", event, given, tracks, lacks)
-        text = _text(given.get("event"))
+        text = _text(given.event)
         if not text:
-            if properties := {key: given[key] for key in ("properties", "userProperties") if given.get(key)}:
-                lacks.append(Lack(tracks, self.dialect.cased("properties"), json_text(properties), NO_NAME))
-            return [(tracks, common)]
+            left = {"properties": given.properties, "userProperties": given.user_properties}
+            if left := {key: value for key, value in left.items() if value}:
+                lacks.append(Lack(tracks, self.dialect.cased("properties"), json_text(left), NO_NAME))
+            return [Row(tracks, common)]
         common[self._event_text] = text
         common[self._event], table = self._events(text)
-        values = self._flatten("track", "properties", given.get("properties"), table, lacks)
-        if user_properties := given.get("userProperties"):
+        values = self._flatten("track", "properties", given.properties, table, lacks)
+        if user_properties := given.user_properties:
             more = self._flatten("track", "userProperties", user_properties, table, lacks)
             _cover(table, values, more, lacks)
+            values |= more
         if self._trees["track", "properties"].meets_context or user_properties:
             _cover(table, values, common, lacks)
-        else:
-            values.update(common)
-        return [(tracks, common), (table, values)]
+        return [Row(table, values, common, tracks)]
 
-    def _identify(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
+    def _identify(self, event: Event, given: Given, lacks: list[Lack]) -> list[Row]:
         table = self.table("identifies")
         common = self._standard("identify", event, given, table, lacks)
-        context = given.get("context")
+        context = given.context
         outer = context if type(context) is dict else {}
         # The later of these objects counts, and that is no loss: the contract says so.
-        values = self._flatten("identify", "userProperties", given.get("userProperties"), table, lacks)
+        values = self._flatten("identify", "userProperties", given.user_properties, table, lacks)
         values |= self._flatten("identify", "context.traits", outer.get("traits"), table, lacks)
-        values |= self._flatten("identify", "traits", given.get("traits"), table, lacks)
+        values |= self._flatten("identify", "traits", given.traits, table, lacks)
         _cover(table, values, common, lacks)
+        values |= common
         user_id = common.get(self._name["user_id"])
         if not user_id:
-            return [(table, values)]
+            return [Row(table, values)]
         user = dict(values)
         for name in ("user_id", "anonymous_id", "channel"):
             user.pop(self._name[name], None)
         user[self._name["id"]] = user_id
-        return [(table, values), (self.table("users"), user)]
+        return [Row(table, values), Row(self.table("users"), user)]
 
-    def _single(self, kind: str, event: Event, given: dict[str, Any], lacks: list[Lack]) -> Row:
+    def _single(self, kind: str, event: Event, given: Given, lacks: list[Lack]) -> Row:
         table = self.table(TABLES[kind])
         common = self._standard(kind, event, given, table, lacks)
         if kind in ("group", "alias"):
-            values = self._flatten(kind, "traits", given.get("traits"), table, lacks)
-            key, column = ("groupId", "group_id") if kind == "group" else ("previousId", "previous_id")
-            text = _id(given.get(key))
+            values = self._flatten(kind, "traits", given.traits, table, lacks)
+            column = "group_id" if kind == "group" else "previous_id"
+            text = _id(given.group_id if kind == "group" else given.previous_id)
         else:
-            values = self._flatten(kind, "properties", given.get("properties"), table, lacks)
-            properties = given.get("properties")
+            values = self._flatten(kind, "properties", given.properties, table, lacks)
+            properties = given.properties
             inner = properties.get("name") if type(properties) is dict else None
-            column, text = "name", _text(given.get("name")) or _text(inner)
+            column, text = "name", _text(given.name) or _text(inner)
         if text:
             common[self._name[column]] = text
         _cover(table, values, common, lacks)
-        return table, values
+        return Row(table, values, common)
 
-    def _merge(self, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
+    def _merge(self, given: Given, lacks: list[Lack]) -> list[Row]:
         table = self.table(MERGE_RULES)
-        pair = given.get("mergeProperties")
+        pair = given.merge_properties
         if type(pair) is list and len(pair) >= 2 and type(pair[0]) is dict and type(pair[1]) is dict:
             texts = [_id(each.get(key)) for each in pair[:2] for key in ("type", "value")]
             if all(texts):
-                return [(table, dict(zip(self._rule, texts, strict=True)))]
+                return [Row(table, dict(zip(self._rule, texts, strict=True)))]
         lacks.append(Lack(table, self.dialect.cased("merge_properties"), json_text(pair), NO_RULE))
         return []
 
-    def _standard(
-        self, kind: str, event: Event, given: dict[str, Any], table: str, lacks: list[Lack]
-    ) -> dict[str, Value]:
+    def _standard(self, kind: str, event: Event, given: Given, table: str, lacks: list[Lack]) -> dict[str, Value]:
         """What all tables have: our own columns and the flattened context."""
-        row = self._flatten(kind, "context", given.get("context"), table, lacks)
+        row = self._flatten(kind, "context", given.context, table, lacks)
         row |= self._places(event.source)
-        get = given.get
         id_, anonymous_id, user_id, channel, ip, request_ip, passed_ip = self._strings
-        row[id_] = _text(get("messageId")) or event.message_id
-        if text := _id(get("anonymousId")):
+        value = given.message_id
+        row[id_] = value if value and type(value) is str else _text(value) or event.message_id
+        if text := _id(given.anonymous_id):
             row[anonymous_id] = text
-        if text := _id(get("userId")):
+        if text := _id(given.user_id):
             row[user_id] = text
-        if text := _text(get("channel")):
+        if text := _text(given.channel):
             row[channel] = text
-        for key, column in self._times:
-            if value := get(key):
+        times = given.sent_at, given.timestamp, given.received_at, given.original_timestamp
+        for column, value in zip(self._times, times, strict=True):
+            if value:
                 row[column] = value if type(value) is str else json_text(value)
-        context = get("context")
+        context = given.context
         if type(context) is dict and (text := _text(context.get("ip"))):
             row[passed_ip] = row[ip] = text
-        if text := _text(get("request_ip")):
+        if text := _text(given.request_ip):
             row[request_ip] = text
             row.setdefault(ip, text)
         return row
@@ -283,13 +279,13 @@ def own_columns(kind: str) -> dict[str, Type]:
     """Our own columns in the tables of a type of event, with their types."""
     return {
         **dict.fromkeys((*_STRINGS, *_PLACES, *_EXTRA.get(kind, ())), "string"),
-        **dict.fromkeys((*_TIMES.values(), LOADED_AT), "datetime"),
+        **dict.fromkeys((*_TIMES, LOADED_AT), "datetime"),
     }
 
 
 def _own_columns(dialect: Dialect) -> dict[str, dict[str, Type]]:
     """By table; those of `tracks` are those of the tables of events as well."""
-    times = (*_TIMES.values(), LOADED_AT)
+    times = (*_TIMES, LOADED_AT)
     tables: dict[str, dict[str, Type]] = {
         "tracks": own_columns("track"),
         "users": own_columns("identify"),
@@ -304,10 +300,9 @@ def _own_columns(dialect: Dialect) -> dict[str, dict[str, Type]]:
 
 
 def _cover(table: str, values: dict[str, Value], upper: dict[str, Value], lacks: list[Lack]) -> None:
-    """Lay these columns over the others; what they cover is told."""
-    if not values.keys().isdisjoint(upper):
-        lacks += [Lack(table, column, value, SAME_COLUMN) for column, value in values.items() if column in upper]
-    values.update(upper)
+    """Take away from `values` what stands in `upper` as well; it is told."""
+    for column in [column for column in values if column in upper]:
+        lacks.append(Lack(table, column, values.pop(column), SAME_COLUMN))
 
 
 def _id(value: Any) -> str:

@@ -107,6 +107,24 @@ def test_an_event_changes_no_row_but_its_own(one: Event, other: Event, dialect: 
         assert expected in [row for row in rows_of(together[name]) if row[spelled] == "quiet"]
 
 
+@given(st.lists(hostile(), min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_a_real_duckdb_takes_every_column(events: list[Event]) -> None:
+    dialect = DIALECTS["duckdb"]
+    connection = duckdb.connect()
+    for table in tables_of(dialect, *events).values():
+        name = quoting.identifier("duckdb", table.name)
+        columns = [
+            f"{quoting.identifier('duckdb', column)} {dialect.types[kind]}" for column, kind in table.added.items()
+        ]
+        connection.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+        order = ", ".join(quoting.identifier("duckdb", column) for column in table.columns)
+        marks = ", ".join("?" * len(table.columns))
+        rows = list(zip(*(column.values for column in table.columns.values()), strict=True))
+        connection.executemany(f"INSERT INTO {name} ({order}) VALUES ({marks})", rows)
+        assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (table.row_count,)
+
+
 @given(OBJECTS, TYPES, DIALECT)
 def test_json_however_it_is_written_is_mapped(text: str, kind: str, dialect: Dialect) -> None:
     written = text.encode("utf-8", "surrogatepass")
@@ -174,11 +192,13 @@ def test_quoting_refuses_what_no_database_holds(dialect: str, text: str) -> None
 SOUND = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
 
 
+CONNECTION = duckdb.connect()
+
+
 @given(SOUND)
 def test_a_real_duckdb_reads_names_and_texts_back(text: str) -> None:
-    cursor = duckdb.connect()
     quoted, literal = quoting.identifier("duckdb", text), quoting.literal("duckdb", text)
-    found = cursor.execute(f"SELECT {literal} AS {quoted}, 1 AS other")
+    found = CONNECTION.execute(f"SELECT {literal} AS {quoted}, 1 AS other")
     assert found.description[0][0] == text
     assert found.fetchall() == [(text, 1)]
 

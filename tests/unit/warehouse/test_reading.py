@@ -19,7 +19,9 @@ READ = {
 
 @pytest.mark.parametrize(("raw", "expected"), READ.items())
 def test_texts_are_made_so_that_they_can_be_stored(raw: bytes, expected: tuple[object, object]) -> None:
-    assert (read(raw, holds_nul=True), read(raw, holds_nul=False)) == expected
+    event = b'{"properties":%s,"userId":"u"}' % raw
+    assert tuple(read(event, holds_nul=holds).properties for holds in (True, False)) == expected
+    assert read(event, holds_nul=False).user_id == "u"
 
 
 REFUSED = {

@@ -57,7 +57,7 @@ TYPED: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize(("text", "expected"), TYPED.items())
 def test_values_have_types(text: str, expected: tuple[str, Any]) -> None:
-    value = read(b'{"value":%s}' % text.encode(), holds_nul=True)["value"]
+    value = read(b'{"event":%s}' % text.encode(), holds_nul=True).event
     found = typed(value, DUCKDB)
     assert found == expected and type(found[1]) is type(expected[1])
 
