@@ -137,7 +137,8 @@ class Batch:
         for index in self._by_age(gathered.get(self._received), gathered[ORDER]):
             newest[keys[index]] = index
         kept = sorted(newest.values())
-        return {column: [values[index] for index in kept] for column, values in gathered.items()}
+        left = {column: [values[index] for index in kept] for column, values in gathered.items()}
+        return {column: values for column, values in left.items() if any(value is not None for value in values)}
 
     def _one_per_user(self, columns: dict[str, Column], order: Values) -> dict[str, Column]:
         """One row per user: of each column the newest value that is not null, of equals the one that came last."""

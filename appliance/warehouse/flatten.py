@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.warehouse import names
 from appliance.warehouse.dialect import Dialect
+from appliance.warehouse.errors import COLUMNS_MAX, TooManyColumns
 from appliance.warehouse.types import Json, Value
 
 LEVELS_MAX = 64
@@ -31,6 +32,10 @@ def json_text(value: Any) -> str:
     return _ENCODE(value).decode()
 
 
+class _TwinFound(Exception):
+    """A second key has a column, for the first time."""
+
+
 class Tree:
     """The branches below one object of events.
 
@@ -47,43 +52,53 @@ class Tree:
         self.dialect, self.dropped = dialect, dropped
         self._prefix, self._json_paths = prefix, tuple(path for path in json_paths if path)
         self.kept_characters = 0
-        self.has_twins = False
-        """Two keys have had one column, so all objects are to be looked at for that."""
+        self._has_twins = False  # Two keys have had one column, so all objects are to be looked at for that.
+        self._found: dict[Any, Value] = {}
         self.meets_context = False
         """A column is named as those of the context are."""
         self._clear()
 
     def flatten(self, given: dict[str, Any], lost: Lost) -> dict[str, Value]:
-        """The columns of an object; null, "" and [] are left out. What loses its column is added to `lost`."""
-        found: dict[Any, Value] = {}
-        needs_care = self._json_paths or self.has_twins
-        if not needs_care:
-            _quickly(self.root, given, found, LEVELS_MAX)
-        if needs_care or self._twins_found():
-            found = {}
-            _carefully(self.root, given, found, lost, LEVELS_MAX)
-        found.pop(None, None)
+        """The columns of an object; null, "" and [] are left out. What loses its column is added to `lost`.
+
+        Raises:
+            TooManyColumns: there are more than any event may have.
+        """
         if self.kept_characters > KEPT_CHARACTERS_MAX:
             self._clear()
+        if not self._json_paths and not self._has_twins:
+            found = self._found = {}
+            try:
+                _quickly(self.root, given, found, LEVELS_MAX)
+                found.pop(None, None)
+                return found
+            except _TwinFound:
+                self._has_twins = True
+        found = self._found = {}
+        _carefully(self.root, given, found, lost, LEVELS_MAX)
+        found.pop(None, None)
         return found
 
-    def _twins_found(self) -> bool:
-        """Whether keys that came just now have brought the second of a column."""
-        return self.has_twins
-
     def named(self, column: str, added_characters: int) -> str | None:
-        """Take note of another key with this column; None where it is one of ours."""
+        """Take note of another key with this column; None where it is one of ours.
+
+        Raises:
+            TooManyColumns: the object has more columns already than any event may have.
+        """
         self.kept_characters += added_characters
         if column in self.dropped:
             return None
-        self.has_twins = self.has_twins or column in self._columns
+        if len(self._found) > COLUMNS_MAX + 1:  # None may be one of them
+            raise TooManyColumns
+        if column in self._columns and not self._has_twins:
+            raise _TwinFound
         self._columns.add(column)
         self.meets_context = self.meets_context or column[:8].lower() == "context_"
         return column
 
     def _clear(self) -> None:
         at_start = not self._prefix
-        self.kept_characters, self.has_twins, self.meets_context = 0, False, False
+        self.kept_characters, self._has_twins, self.meets_context = 0, False, False
         self._columns: set[str] = set()
         self.root = Branch(self, self._prefix, "", b"", self._json_paths, at_start=at_start, is_root=at_start)
 
@@ -177,4 +192,6 @@ def _carefully(branch: Branch, given: dict[str, Any], into: dict[Any, Value], lo
         column = branch[key]
         if column is not None and column in into:
             lost.append((column, into[column]))
+            if len(lost) > COLUMNS_MAX:
+                raise TooManyColumns
         into[column] = value

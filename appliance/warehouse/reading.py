@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from appliance.core import json_text
+from appliance.warehouse.errors import TOO_DEEP, Unmappable
 from appliance.warehouse.types import integer, number
 
 LEVELS_MAX = 200
 """Deeper nesting is refused: decoders would run out of stack."""
-TOO_DEEP = "nested too deeply"
 
 
 class Given(msgspec.Struct, rename="camel", gc=False):
@@ -38,14 +38,6 @@ class Given(msgspec.Struct, rename="camel", gc=False):
 
 _DECODE = msgspec.json.Decoder(Given, float_hook=number).decode
 _REPLACED = "\ufffd"
-
-
-class Unmappable(Exception):
-    """The event has no rows; it becomes a dead letter with this reason. The same words for the same cause."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def read(raw: bytes, *, holds_nul: bool) -> Given:

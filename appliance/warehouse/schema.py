@@ -19,13 +19,12 @@ from appliance.core.event import Event
 from appliance.core.id_text import clean_id
 from appliance.warehouse import names
 from appliance.warehouse.dialect import Dialect, Type
+from appliance.warehouse.errors import COLUMNS_MAX, TOO_DEEP, TooManyColumns, Unmappable
 from appliance.warehouse.flatten import Lost, Tree, json_text
 from appliance.warehouse.gather import Row
-from appliance.warehouse.reading import TOO_DEEP, Given, Unmappable, read
+from appliance.warehouse.reading import Given, read
 from appliance.warehouse.types import Value, text_of
 
-COLUMNS_MAX = 1_600
-"""Most columns of one row, the load time included. Source: contract/warehouse.md, Names."""
 EVENT_NAMES_MAX, EVENT_NAME_CHARACTERS_MAX = 4_096, 256
 """How many names of events are remembered, and up to which length."""
 
@@ -49,10 +48,6 @@ SAME_COLUMN = "another property of this event has the same column"
 NO_OBJECT = "it is no object, so it has no columns"
 NO_NAME = "the event has no name, so its properties have no table"
 NO_RULE = "a merge needs two properties, each with a type and a value"
-
-
-class TooManyColumns(Unmappable):
-    """One row of the event would have more than `COLUMNS_MAX` columns."""
 
 
 class Place(NamedTuple):
@@ -125,8 +120,8 @@ class Mapper:
         except RecursionError as error:
             raise Unmappable(TOO_DEEP) from error
         for row in rows:
-            if len(row.values) + len(row.common) >= COLUMNS_MAX:  # the load time is one more
-                raise TooManyColumns(f"more than {COLUMNS_MAX:,} columns")
+            if len(row.values) + len(row.common) + len(lacks) >= COLUMNS_MAX:  # the load time is one more
+                raise TooManyColumns
         return rows, lacks
 
     def table(self, name: str) -> str:
@@ -141,7 +136,7 @@ class Mapper:
         tracks = self._tracks
         common = self._standard("track", event, given, tracks, lacks)
         text = _text(given.event)
-        if not text:
+        if not text or text.isspace():
             left = {"properties": given.properties, "userProperties": given.user_properties}
             if left := {key: value for key, value in left.items() if value}:
                 lacks.append(Lack(tracks, self.dialect.cased("properties"), json_text(left), NO_NAME))

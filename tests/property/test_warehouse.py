@@ -15,7 +15,8 @@ from appliance.warehouse import names
 from appliance.warehouse.batch import Batch, Table
 from appliance.warehouse.columns import Instants, one_by_one, typed_column
 from appliance.warehouse.dialect import DIALECTS, Dialect
-from appliance.warehouse.reading import Unmappable, read
+from appliance.warehouse.errors import Unmappable
+from appliance.warehouse.reading import read
 from appliance.warehouse.types import Json
 from tests.support.json_drawn import OBJECTS
 from tests.support.warehouse import LOADED_AT, event, mapper, rows_of

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from appliance.warehouse import flatten
 from appliance.warehouse.batch import Batch
 from appliance.warehouse.dialect import CLICKHOUSE, DUCKDB, POSTGRES, SNOWFLAKE
-from appliance.warehouse.reading import Unmappable
-from appliance.warehouse.schema import TooManyColumns
+from appliance.warehouse.errors import TooManyColumns, Unmappable
 from tests.support.warehouse import LOADED_AT, RECEIVED_AT, event, mapper, rows_of, staged
 
 
@@ -86,6 +86,15 @@ def test_a_row_comes_once_and_the_newest_stays() -> None:
     assert len(found.rows["tracks"]) == 1
 
 
+def test_a_column_that_only_a_replaced_row_had_is_none() -> None:
+    found = staged(
+        DUCKDB,
+        event(event="X", properties={"old": 1}, receivedAt="2026-01-01T00:00:01.000Z"),
+        event(event="X", properties={"new": 2}, receivedAt="2026-01-01T00:00:02.000Z"),
+    )
+    assert [row.get("new") for row in found.rows["x"]] == [2] and "old" not in found.types["x"]
+
+
 def test_users_are_merged_column_by_column() -> None:
     def user(id: str, received: str, traits: dict[str, Any]) -> Any:
         return event("identify", message_id=f"{received} {traits}", userId=id, receivedAt=received, traits=traits)
@@ -138,6 +147,34 @@ def test_too_many_columns_are_refused_and_nothing_of_the_event_stays() -> None:
         batch.add(event(event="Y", properties={f"p{number}": 1 for number in range(1_600 - ours)}))
     tables = {table.name: table for table in batch.tables(LOADED_AT)}
     assert tables.keys() == {"tracks", "x"} and len(tables["x"].columns) == 1_600
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {f"p{number}": 1 for number in range(1_700)},
+        {f"p{number}": {"a": 1} for number in range(1_700)},
+        {f"p{'-' * number}q": 1 for number in range(1_700)},
+        {f"{chr(number)}": {"a" * 150: number} for number in range(1_000, 2_700)},
+    ],
+    ids=["keys", "objects", "twins", "long twins"],
+)
+def test_so_are_too_many_values_without_a_column(properties: dict[str, Any]) -> None:
+    with pytest.raises(TooManyColumns):
+        staged(DUCKDB, event(event="X", properties=properties))
+    few = dict(list(properties.items())[:50])
+    assert len(staged(DUCKDB, event(event="X", properties=few)).rows["x"]) == 1
+
+
+def test_memory_of_keys_is_bounded_and_what_is_forgotten_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flatten, "KEPT_CHARACTERS_MAX", 5_000)
+    tree = flatten.Tree(DUCKDB, "", frozenset())
+    kept = []
+    for number in range(200):
+        assert tree.flatten({f"key{number}": {"a": 1}, "context_a": 2}, []) == {f"key{number}_a": 1, "context_a": 2}
+        assert tree.meets_context
+        kept.append(tree.kept_characters)
+    assert max(kept) < 7_000 and min(kept[50:]) < 2_000
 
 
 def test_a_full_table_takes_no_new_column_and_lacks_none_of_ours() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from appliance.warehouse.reading import LEVELS_MAX, Unmappable, read
+from appliance.warehouse.errors import Unmappable
+from appliance.warehouse.reading import LEVELS_MAX, read
 
 READ = {
     b'{"a":"x\\u0000y"}': ({"a": "x\0y"}, {"a": "x\ufffdy"}),
