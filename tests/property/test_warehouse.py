@@ -193,6 +193,21 @@ def test_quoting_refuses_what_no_database_holds(dialect: str, text: str) -> None
 SOUND = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
 
 
+SQL_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("\"'`\\\n\r\t\b\f;-/*%nrtx0"),
+                   min_size=1, max_size=12)  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(name=SQL_TEXT, text=SQL_TEXT)
+def test_a_parser_of_every_dialect_reads_names_and_texts_back(dialect: str, name: str, text: str) -> None:
+    """Somebody else's parser, where no server can run here."""
+    sqlglot = pytest.importorskip("sqlglot")
+    statement = f"SELECT {quoting.literal(dialect, text)} AS {quoting.identifier(dialect, name)}, 1 AS other"
+    first, other = sqlglot.parse_one(statement, dialect=dialect).expressions
+    value = first.this if isinstance(first.this.this, str) else first.this.this
+    assert (first.alias, value.this, other.alias) == (name, text, "other")
+
+
 CONNECTION = duckdb.connect()
 
 
