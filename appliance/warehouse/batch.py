@@ -45,9 +45,6 @@ class Table(msgspec.Struct, frozen=True):
         return len(next(iter(self.columns.values())).values)
 
 
-_Row = dict[str, Value]
-
-
 class Batch:
     """Collects events of one destination; `tables` gives them as columns.
 
@@ -113,7 +110,7 @@ class Batch:
                 if kind is None:
                     added[column] = columns[column].type
             for index, misfit in misfits:
-                row = {each: gathered[each][index] or "" for each in (self._id, self._received) if each in gathered}
+                row = {each: gathered[each][index] for each in (self._id, self._received) if each in gathered}
                 self._discard(name, row, column, values[index], misfit.reason)
         if name == self._users:
             columns = self._one_per_user(columns, order)
@@ -166,7 +163,8 @@ class Batch:
 
         return sorted(range(len(order)), key=age)
 
-    def _discard(self, table: str, row: Mapping[str, Value], column: str, value: Any, reason: str) -> None:
+    def _discard(self, table: str, row: Mapping[str, Value | None], column: str, value: Any, reason: str) -> None:
         text = text_of(value) if isinstance(value, str | int | float | Decimal) else json_text(value)
-        values = (table, row.get(self._id, ""), column, text, reason, row.get(self._received, ""))
-        self._discarded.put(Row(self._discards_table, dict(zip(self._discards, values, strict=True))))
+        values = (table, row.get(self._id), column, text, reason, row.get(self._received))
+        told = {name: value for name, value in zip(self._discards, values, strict=True) if value is not None}
+        self._discarded.put(Row(self._discards_table, told))

@@ -13,6 +13,7 @@ Source: contract/warehouse.md, Rows per event, Columns.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from appliance.core.event import Event
@@ -23,7 +24,7 @@ from appliance.warehouse.errors import COLUMNS_MAX, TOO_DEEP, TooManyColumns, Un
 from appliance.warehouse.flatten import Lost, Tree, json_text
 from appliance.warehouse.gather import Row
 from appliance.warehouse.reading import Given, read
-from appliance.warehouse.types import Value, text_of
+from appliance.warehouse.types import Value, instant, text_of
 
 EVENT_NAMES_MAX, EVENT_NAME_CHARACTERS_MAX = 4_096, 256
 """How many names of events are remembered, and up to which length."""
@@ -48,6 +49,9 @@ SAME_COLUMN = "another property of this event has the same column"
 NO_OBJECT = "it is no object, so it has no columns"
 NO_NAME = "the event has no name, so its properties have no table"
 NO_RULE = "a merge needs two properties, each with a type and a value"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Place(NamedTuple):
@@ -212,7 +216,10 @@ class Mapper:
             row[user_id] = text
         if text := _text(given.channel):
             row[channel] = text
-        times = given.sent_at, given.timestamp, given.received_at, given.original_timestamp
+        received_at = given.received_at
+        if type(received_at) is not str or len(received_at) != 24:  # as the pipeline writes it
+            received_at = _received(received_at, event.received_ms)
+        times = given.sent_at, given.timestamp, received_at, given.original_timestamp
         for column, value in zip(self._times, times, strict=True):
             if value:
                 row[column] = value if type(value) is str else json_text(value)
@@ -298,6 +305,12 @@ def _cover(table: str, values: dict[str, Value], upper: dict[str, Value], lacks:
     """Take away from `values` what stands in `upper` as well; it is told."""
     for column in [column for column in values if column in upper]:
         lacks.append(Lack(table, column, values.pop(column), SAME_COLUMN))
+
+
+def _received(value: Any, received_ms: int) -> str:
+    """When the event came, whatever a transformation has made of it: by it the newest row is chosen."""
+    found = instant(value) if type(value) is str else None
+    return found or (_EPOCH + timedelta(milliseconds=received_ms)).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def _id(value: Any) -> str:

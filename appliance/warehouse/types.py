@@ -174,4 +174,4 @@ def text_of(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, Decimal):
         return str(value).replace("E", "e")
-    return repr(value)
+    return str(value) if isinstance(value, int) else _ENCODE(value).decode()

@@ -118,6 +118,12 @@ def test_users_are_merged_column_by_column() -> None:
     assert [row["table_name"] for row in found.rows["rudder_discards"]] == ["identifies", "users"]
 
 
+@pytest.mark.parametrize("given", [..., None, "", "yesterday", 5, "x" * 400])
+def test_when_an_event_came_is_known_even_if_it_does_not_say(given: Any) -> None:
+    rows = staged(DUCKDB, event(receivedAt=given)).rows
+    assert rows["tracks"][0]["received_at"] == "1970-01-01T00:00:00.000Z" and "rudder_discards" not in rows
+
+
 def test_keys_tell_rows_apart() -> None:
     batch = Batch(mapper(SNOWFLAKE), {})
     batch.add(event(event="X", properties={"a": {}}))

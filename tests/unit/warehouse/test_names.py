@@ -110,6 +110,18 @@ def test_columns_that_a_database_has_of_itself_are_not_taken() -> None:
     assert column("_partitiontime", BIGQUERY) == "__partitiontime"
 
 
+def test_an_event_is_never_called_like_a_table_of_the_database_itself() -> None:
+    assert names.event_table(names.snake("PG Class"), POSTGRES) == "_pg_class"
+    assert names.event_table(names.snake("duckdb_tables"), DUCKDB) == "_duckdb_tables"
+    assert names.event_table(names.snake("PG Class"), SNOWFLAKE) == "PG_CLASS"
+    connection = duckdb.connect()
+    views = connection.execute(
+        "SELECT view_name FROM duckdb_views() WHERE internal AND schema_name = 'main'"
+    ).fetchall()
+    assert len(views) > 10
+    assert all(names.event_table(names.snake(view), DUCKDB) == f"_{view}" for (view,) in views)
+
+
 def test_the_table_of_groups_gives_way_on_bigquery_and_an_event_gives_way_to_it() -> None:
     assert names.standard_table("groups", BIGQUERY) == "_groups"
     assert names.event_table("groups", BIGQUERY) == "__groups"

@@ -85,6 +85,7 @@ DAY = "2020-01-01T00:00:00.000Z"
 CONVERTED: list[tuple[Any, str, Any]] = [
     (5, "string", "5"),
     (0.5, "string", "0.5"),
+    (1e-7, "string", "1e-7"),
     (Decimal("1e308"), "string", "1e+308"),
     (True, "string", "true"),
     (False, "text", "false"),
