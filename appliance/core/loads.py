@@ -33,7 +33,7 @@ class Table(msgspec.Struct):
     name: str
     columns: list[Column]
     """All that the rows have; the warehouse may lack some yet, or the table."""
-    values: list[list[Any]]
+    values: list[Sequence[Any]]
     """For each column its values, one per row."""
     mode: Literal["newest", "fill", "append"]
     """How a row meets the row with its key: the one that is newer by `by`, or as new and later, takes its place

@@ -4,13 +4,14 @@ What each value alone comes to is the business of `types.py`; here stand short c
 one kind, which is nearly all columns. They give what value by value gives; a property test compares.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from appliance.warehouse import types
 from appliance.warehouse.dialect import EARLIEST, LATEST, Dialect, Type
 from appliance.warehouse.types import EXACT_MAX, INT_MAX, INT_MIN, Discard, Value
 
-Values = list[Value | None]
+Values = Sequence[Value | None]
 _NOTHING = type(None)
 
 
@@ -48,7 +49,7 @@ def typed_column(
 
 def one_by_one(values: Values, wanted: Type | None, dialect: Dialect) -> tuple[Column, list[Misfit]]:
     """As `typed_column`, without short cuts."""
-    held: Values = []
+    held: list[Value | None] = []
     misfits: list[Misfit] = []
     for index, value in enumerate(values):
         if value is None:
@@ -74,7 +75,7 @@ def _at_a_glance(values: Values, wanted: Type | None, dialect: Dialect, instants
         return None
     kind = kinds.pop()
     if kind is str:
-        return _strings(values, wanted, dialect, instants)
+        return _strings(values, has_nulls, wanted, dialect, instants)
     if kind is bool and wanted in (None, "boolean"):
         return Column("boolean", values)
     if kind is float and wanted in (None, "float"):
@@ -94,15 +95,17 @@ def _floats(values: Values, dialect: Dialect) -> Values:
     return values if dialect.is_decimal else [None if value is None else float(value) for value in values]
 
 
-def _strings(values: Values, wanted: Type | None, dialect: Dialect, instants: Instants) -> Column | None:
-    texts = cast(list[str | None], values)
-    if wanted == "datetime" or (wanted is None and (next(filter(None, texts)))[4:5] == "-"):
+def _strings(
+    values: Values, has_nulls: bool, wanted: Type | None, dialect: Dialect, instants: Instants
+) -> Column | None:
+    texts = cast(Sequence[str | None], values)
+    if wanted == "datetime" or (wanted is None and next(filter(None, texts))[4:5] == "-"):
         moments: Values = [None if text is None else instants[text] for text in texts]
-        if moments.count(None) == values.count(None) and _in_range(moments, dialect):
-            return Column("datetime", moments)
-        return None
-    if wanted in (None, "string", "text") and not [1 for text in texts if text is not None and text[4:5] == "-"]:
-        return Column(wanted or "string", values)
+        are_all = moments.count(None) == texts.count(None) if has_nulls else all(moments)
+        return Column("datetime", moments) if are_all and _in_range(moments, dialect) else None
+    if wanted in (None, "string", "text"):
+        if "-" not in "".join(filter(None, texts)) or not any(text[4:5] == "-" for text in filter(None, texts)):
+            return Column(wanted or "string", values)
     return None
 
 

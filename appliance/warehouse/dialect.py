@@ -21,6 +21,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """What the database calls each type."""
     reserved: frozenset[str]
     reserved_prefixes: tuple[str, ...] = ()
+    """Beginnings of names that columns cannot have, quoted or not."""
+    catalogue_prefixes: tuple[str, ...] = ()
+    """Beginnings of the names of the database's own tables, which are found before others of the same name."""
     name_characters_max: int = 127
     upper_case: bool = False
     """Tables and columns are in upper case."""
@@ -60,11 +63,13 @@ DUCKDB = Dialect(
     name="duckdb",
     types=_types("BIGINT", "DOUBLE", "VARCHAR", "TIMESTAMPTZ", "BOOLEAN", "JSON"),
     reserved=reserved.DUCKDB,
+    catalogue_prefixes=("duckdb_", "pg_", "pragma_", "sqlite_"),
 )
 POSTGRES = Dialect(
     name="postgres",
     types=_types("bigint", "numeric", "text", "timestamptz", "boolean", "jsonb"),
     reserved=reserved.POSTGRES,
+    catalogue_prefixes=("pg_",),
     name_characters_max=63,
     holds_nul=False,
     is_decimal=True,
@@ -96,6 +101,7 @@ REDSHIFT = Dialect(
     name="redshift",
     types=_types("bigint", "double precision", "varchar(65535)", "timestamp", "boolean", "super"),
     reserved=reserved.REDSHIFT,
+    catalogue_prefixes=("pg_", "stl_", "stv_", "svcs_", "svl_", "svv_", "sys_"),
     holds_nul=False,
     table_columns_max=1600,
 )

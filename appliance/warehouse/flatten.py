@@ -11,7 +11,8 @@ import msgspec
 
 from appliance.warehouse import names
 from appliance.warehouse.dialect import Dialect
-from appliance.warehouse.types import Json
+from appliance.warehouse.errors import COLUMNS_MAX, TooManyColumns
+from appliance.warehouse.types import Json, Value
 
 LEVELS_MAX = 64
 """Objects nested deeper stay one value, as JSON text."""
@@ -22,13 +23,17 @@ _PREFIX_CHARACTERS_MAX = 256
 """No name is longer, so of a longer path no more is carried down."""
 
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
-Lost = list[tuple[str, Any]]
+Lost = list[tuple[str, Value]]
 """Column and value that another key of the same column took the place of."""
 
 
 def json_text(value: Any) -> str:
     """A decoded value as JSON text, no digit lost."""
     return _ENCODE(value).decode()
+
+
+class _TwinFound(Exception):
+    """A second key has a column, for the first time."""
 
 
 class Tree:
@@ -47,17 +52,55 @@ class Tree:
         self.dialect, self.dropped = dialect, dropped
         self._prefix, self._json_paths = prefix, tuple(path for path in json_paths if path)
         self.kept_characters = 0
-        self.root = self._plant()
+        self._has_twins = False  # Two keys have had one column, so all objects are to be looked at for that.
+        self._found: dict[Any, Value] = {}
+        self.meets_context = False
+        """A column is named as those of the context are."""
+        self._clear()
 
-    def flatten(self, given: dict[str, Any], into: dict[str, Any], lost: Lost) -> None:
-        """Add the columns of an object to a row; null, "" and [] are left out."""
+    def flatten(self, given: dict[str, Any], lost: Lost) -> dict[str, Value]:
+        """The columns of an object; null, "" and [] are left out. What loses its column is added to `lost`.
+
+        Raises:
+            TooManyColumns: there are more than any event may have.
+        """
         if self.kept_characters > KEPT_CHARACTERS_MAX:
-            self.kept_characters, self.root = 0, self._plant()
-        _flatten(self.root, given, into, lost, LEVELS_MAX)
+            self._clear()
+        if not self._json_paths and not self._has_twins:
+            found = self._found = {}
+            try:
+                _quickly(self.root, given, found, LEVELS_MAX)
+                found.pop(None, None)
+                return found
+            except _TwinFound:
+                self._has_twins = True
+        found = self._found = {}
+        _carefully(self.root, given, found, lost, LEVELS_MAX)
+        found.pop(None, None)
+        return found
 
-    def _plant(self) -> "Branch":
-        paths = self._json_paths
-        return Branch(self, self._prefix, "", b"", paths, at_start=not self._prefix, is_root=not self._prefix)
+    def named(self, column: str, added_characters: int) -> str | None:
+        """Take note of another key with this column; None where it is one of ours.
+
+        Raises:
+            TooManyColumns: the object has more columns already than any event may have.
+        """
+        self.kept_characters += added_characters
+        if column in self.dropped:
+            return None
+        if len(self._found) > COLUMNS_MAX + 1:  # None may be one of them
+            raise TooManyColumns
+        if column in self._columns and not self._has_twins:
+            raise _TwinFound
+        self._columns.add(column)
+        self.meets_context = self.meets_context or column[:8].lower() == "context_"
+        return column
+
+    def _clear(self) -> None:
+        at_start = not self._prefix
+        self.kept_characters, self._has_twins, self.meets_context = 0, False, False
+        self._columns: set[str] = set()
+        self.root = Branch(self, self._prefix, "", b"", self._json_paths, at_start=at_start, is_root=at_start)
 
 
 class Branch(dict[str, str | None]):
@@ -93,9 +136,7 @@ class Branch(dict[str, str | None]):
 
     def __missing__(self, key: str) -> str | None:
         name = names.named(*self._extended(key)) or names.unnamed(names.digest_of(key, self._above))
-        column = names.fitted(name, self._tree.dialect)
-        self[key] = found = None if column in self._tree.dropped else column
-        self._tree.kept_characters += len(key) + _KEY_OVERHEAD
+        self[key] = found = self._tree.named(names.fitted(name, self._tree.dialect), len(key) + _KEY_OVERHEAD)
         return found
 
     def grow(self, key: str) -> "Branch":
@@ -116,28 +157,41 @@ class Branch(dict[str, str | None]):
         return lead[:_PREFIX_CHARACTERS_MAX], joined[:_PREFIX_CHARACTERS_MAX]
 
 
-def _flatten(branch: Branch, given: dict[str, Any], into: dict[str, Any], lost: Lost, levels: int) -> None:
-    below, json_keys = branch.below, branch.json_keys
+def _quickly(branch: Branch, given: dict[str, Any], into: dict[Any, Value], levels: int) -> None:
+    """Columns of an object whose keys all have columns of their own; those of ours come together under None."""
     for key, value in given.items():
         kind = type(value)
-        if kind is dict or kind is list:
+        if kind is dict:
             if not value:
                 continue
-            if key in json_keys:
-                value = Json(json_text(value))
-            elif kind is dict and levels > 1:
-                child = below.get(key)
-                _flatten(branch.grow(key) if child is None else child, value, into, lost, levels - 1)
-                continue
+            if levels > 1:
+                child = branch.below.get(key)
+                _quickly(branch.grow(key) if child is None else child, value, into, levels - 1)
             else:
-                value = json_text(value)
-        elif value is None or value == "":
+                into[branch[key]] = json_text(value)
+        elif kind is list:
+            if value:
+                into[branch[key]] = json_text(value)
+        elif value is not None and value != "":
+            into[branch[key]] = value
+
+
+def _carefully(branch: Branch, given: dict[str, Any], into: dict[Any, Value], lost: Lost, levels: int) -> None:
+    """As `_quickly`, for any keys, with an eye on paths that stay JSON."""
+    for key, value in given.items():
+        if value is None or value == "" or value == [] or value == {}:
             continue
-        elif json_keys and key in json_keys:
+        if key in branch.json_keys:
             value = Json(json_text(value))
-        column = branch[key]
-        if column is None:
+        elif isinstance(value, dict) and levels > 1:
+            child = branch.below.get(key)
+            _carefully(branch.grow(key) if child is None else child, value, into, lost, levels - 1)
             continue
-        if column in into:
+        elif isinstance(value, dict | list):
+            value = json_text(value)
+        column = branch[key]
+        if column is not None and column in into:
             lost.append((column, into[column]))
+            if len(lost) > COLUMNS_MAX:
+                raise TooManyColumns
         into[column] = value

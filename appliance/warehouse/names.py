@@ -88,8 +88,9 @@ def _protected(dialect: Dialect) -> frozenset[str]:
 
 
 def event_table(event: str, dialect: Dialect) -> str:
-    """The table of an event, from what `snake` made of its name: never one of our own tables."""
+    """The table of an event, from what `snake` made of its name: never one of ours, or of the database itself."""
     name = fitted(event, dialect)
-    while name in _protected(dialect) or name.startswith(dialect.cased(OUR_PREFIX)):
+    prefixes = (dialect.cased(OUR_PREFIX), *dialect.catalogue_prefixes)
+    while name in _protected(dialect) or name.startswith(prefixes):
         name = f"_{name}"[: dialect.name_characters_max]
     return name

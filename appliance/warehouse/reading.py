@@ -6,25 +6,42 @@ from typing import Any
 import msgspec
 
 from appliance.core import json_text
+from appliance.warehouse.errors import TOO_DEEP, Unmappable
 from appliance.warehouse.types import integer, number
 
 LEVELS_MAX = 200
 """Deeper nesting is refused: decoders would run out of stack."""
 
-_DECODE = msgspec.json.Decoder(dict[str, Any], float_hook=number).decode
+
+class Given(msgspec.Struct, rename="camel", gc=False):
+    """What a warehouse wants to know of an event; None: not there. Values are anything that JSON can say."""
+
+    message_id: Any = None
+    anonymous_id: Any = None
+    user_id: Any = None
+    channel: Any = None
+    event: Any = None
+    name: Any = None
+    group_id: Any = None
+    previous_id: Any = None
+    sent_at: Any = None
+    timestamp: Any = None
+    received_at: Any = None
+    original_timestamp: Any = None
+    request_ip: Any = msgspec.field(default=None, name="request_ip")
+    context: Any = None
+    properties: Any = None
+    user_properties: Any = None
+    traits: Any = None
+    merge_properties: Any = None
+
+
+_DECODE = msgspec.json.Decoder(Given, float_hook=number).decode
 _REPLACED = "\ufffd"
 
 
-class Unmappable(Exception):
-    """The event has no rows; it becomes a dead letter with this reason. The same words for the same cause."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def read(raw: bytes, *, holds_nul: bool) -> dict[str, Any]:
-    """The event as a dict of what `types.Value` names, None, lists and dicts.
+def read(raw: bytes, *, holds_nul: bool) -> Given:
+    """The event, its values decoded to what `types.Value` names, None, lists and dicts.
 
     Numbers with a point or an exponent are as `types.number` reads them. What cannot be stored as UTF-8 (lone
     surrogates, bytes that are none) is U+FFFD, and so is U+0000 where the warehouse does not hold it.
@@ -32,21 +49,17 @@ def read(raw: bytes, *, holds_nul: bool) -> dict[str, Any]:
     Raises:
         Unmappable: it is no JSON object, or nested too deeply.
     """
-    try:
-        event = _DECODE(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _read_slowly(raw, holds_nul=holds_nul)
-    if not holds_nul and b"\\u0000" in raw:
-        if json_text.nested_deeper(raw, LEVELS_MAX):
-            raise Unmappable("nested too deeply")
-        event = _cleaned(event, holds_nul=False)
-    return event
+    if holds_nul or b"\\u0000" not in raw:
+        try:
+            return _DECODE(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # Perhaps the standard library, which forgives more, can make something of it.
+    return msgspec.convert(_read_slowly(raw, holds_nul=holds_nul), Given)
 
 
 def _read_slowly(raw: bytes, *, holds_nul: bool) -> dict[str, Any]:
-    """As `read`, by the standard library, which forgives more."""
     if json_text.nested_deeper(raw, LEVELS_MAX):
-        raise Unmappable("nested too deeply")
+        raise Unmappable(TOO_DEEP)
     try:
         text = raw.decode("utf-8", "replace")
         event = json.loads(text, parse_float=number, parse_int=integer, parse_constant=lambda name: None, strict=False)

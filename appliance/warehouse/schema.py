@@ -13,19 +13,21 @@ Source: contract/warehouse.md, Rows per event, Columns.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from appliance.core.event import Event
 from appliance.core.id_text import clean_id
 from appliance.warehouse import names
 from appliance.warehouse.dialect import Dialect, Type
+from appliance.warehouse.errors import COLUMNS_MAX, TOO_DEEP, TooManyColumns, Unmappable
 from appliance.warehouse.flatten import Lost, Tree, json_text
-from appliance.warehouse.reading import Unmappable, read
-from appliance.warehouse.types import Value, text_of
+from appliance.warehouse.gather import Row
+from appliance.warehouse.reading import Given, read
+from appliance.warehouse.types import Value, instant, text_of
 
-COLUMNS_MAX = 1_600
-"""Most columns of one row, the load time included. Source: contract/warehouse.md, Names."""
+EVENT_NAMES_MAX, EVENT_NAME_CHARACTERS_MAX = 4_096, 256
+"""How many names of events are remembered, and up to which length."""
 
 TABLES = {"identify": "identifies", "page": "pages", "screen": "screens", "group": "groups", "alias": "aliases"}
 _EXTRA = {"track": ("event", "event_text"), "page": ("name",), "screen": ("name",), "group": ("group_id",),
@@ -33,8 +35,7 @@ _EXTRA = {"track": ("event", "event_text"), "page": ("name",), "screen": ("name"
 """Columns of ours that only these events have."""
 _STRINGS = ("id", "anonymous_id", "user_id", "channel", "context_ip", "context_request_ip", "context_passed_ip")
 _PLACES = ("context_source_id", "context_source_type", "context_destination_id", "context_destination_type")
-_TIMES = {"sentAt": "sent_at", "timestamp": "timestamp", "receivedAt": "received_at",
-          "originalTimestamp": "original_timestamp"}  # fmt: skip
+_TIMES = ("sent_at", "timestamp", "received_at", "original_timestamp")
 LOADED_AT = "uuid_ts"
 """When the row was loaded."""
 
@@ -50,8 +51,7 @@ NO_NAME = "the event has no name, so its properties have no table"
 NO_RULE = "a merge needs two properties, each with a type and a value"
 
 
-class TooManyColumns(Unmappable):
-    """One row of the event would have more than `COLUMNS_MAX` columns."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Place(NamedTuple):
@@ -61,13 +61,6 @@ class Place(NamedTuple):
     type: str
 
 
-class Row(NamedTuple):
-    """One row: its table and its values by column, both as the warehouse spells them."""
-
-    table: str
-    values: dict[str, Value]
-
-
 class Lack(NamedTuple):
     """A value that has no place in a row; becomes a row of `rudder_discards`."""
 
@@ -75,13 +68,6 @@ class Lack(NamedTuple):
     column: str
     value: Any
     reason: str
-
-
-class Mapped(NamedTuple):
-    """What one event comes to."""
-
-    rows: list[Row]
-    lacks: list[Lack]
 
 
 class Mapper:
@@ -109,31 +95,38 @@ class Mapper:
         self._name = {name: dialect.cased(name) for name in spelled}
         self._rule = [dialect.cased(name) for name in _RULE]
         self._strings = tuple(dialect.cased(name) for name in _STRINGS)
+        self._event, self._event_text = dialect.cased("event"), dialect.cased("event_text")
+        self._event_names: dict[str, tuple[str, str]] = {}
         self._by_source: dict[str, dict[str, Value]] = {}
-        self._times = [(key, self._name[name]) for key, name in _TIMES.items()]
+        self._times = [dialect.cased(name) for name in _TIMES]
+        self._tracks = self.table("tracks")
 
-    def map(self, event: Event) -> Mapped:
-        """The rows of an event, each with the columns it has values for.
+    def map(self, event: Event) -> tuple[list[Row], list[Lack]]:
+        """The rows of an event, each with the columns it has values for, and what has no place in them.
 
         Raises:
             Unmappable: it has none: it is no JSON object, of no known type, or has too many columns.
         """
-        given = read(event.json, holds_nul=self.dialect.holds_nul)
         lacks: list[Lack] = []
         kind = event.type
-        if kind == "track":
-            rows = self._track(event, given, lacks)
-        elif kind == "identify":
-            rows = self._identify(event, given, lacks)
-        elif kind in TABLES:
-            rows = [self._single(kind, event, given, lacks)]
-        elif kind == "merge":
-            rows = self._merge(given, lacks)
-        else:
-            raise Unmappable("the type of the event has no table")
-        if max(map(_width, rows), default=0) > COLUMNS_MAX:
-            raise TooManyColumns(f"more than {COLUMNS_MAX:,} columns")
-        return Mapped(rows, lacks)
+        try:
+            given = read(event.json, holds_nul=self.dialect.holds_nul)
+            if kind == "track":
+                rows = self._track(event, given, lacks)
+            elif kind == "identify":
+                rows = self._identify(event, given, lacks)
+            elif kind in TABLES:
+                rows = [self._single(kind, event, given, lacks)]
+            elif kind == "merge":
+                rows = self._merge(given, lacks)
+            else:
+                raise Unmappable("the type of the event has no table")
+        except RecursionError as error:
+            raise Unmappable(TOO_DEEP) from error
+        for row in rows:
+            if len(row.values) + len(row.common) + len(lacks) >= COLUMNS_MAX:  # the load time is one more
+                raise TooManyColumns
+        return rows, lacks
 
     def table(self, name: str) -> str:
         """One of our own tables as this warehouse spells it."""
@@ -143,65 +136,66 @@ class Mapper:
         """The columns of a table that are ours, with the types that no value changes, as this warehouse spells them."""
         return self._own.get(table) or self._own[self.table("tracks")]
 
-    def _track(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
-        tracks = self.table("tracks")
+    def _track(self, event: Event, given: Given, lacks: list[Lack]) -> list[Row]:
+        tracks = self._tracks
         common = self._standard("track", event, given, tracks, lacks)
-        text = _text(given.get("event"))
-        if not text:
-            if properties := {key: given[key] for key in ("properties", "userProperties") if given.get(key)}:
-                lacks.append(Lack(tracks, self.dialect.cased("properties"), json_text(properties), NO_NAME))
+        text = _text(given.event)
+        if not text or text.isspace():
+            left = {"properties": given.properties, "userProperties": given.user_properties}
+            if left := {key: value for key, value in left.items() if value}:
+                lacks.append(Lack(tracks, self.dialect.cased("properties"), json_text(left), NO_NAME))
             return [Row(tracks, common)]
-        name, table = _event(text, self.dialect)
-        common[self._name["event_text"]], common[self._name["event"]] = text, name
-        values: dict[str, Value] = {}
-        self._flatten("track", "properties", given, table, values, lacks)
-        self._flatten("track", "userProperties", given, table, values, lacks)
-        self._put(table, values, common, lacks)
-        return [Row(tracks, common), Row(table, values)]
+        common[self._event_text] = text
+        common[self._event], table = self._events(text)
+        values = self._flatten("track", "properties", given.properties, table, lacks)
+        if user_properties := given.user_properties:
+            more = self._flatten("track", "userProperties", user_properties, table, lacks)
+            _cover(table, values, more, lacks)
+            values |= more
+        if self._trees["track", "properties"].meets_context or user_properties:
+            _cover(table, values, common, lacks)
+        return [Row(table, values, common, tracks)]
 
-    def _identify(self, event: Event, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
+    def _identify(self, event: Event, given: Given, lacks: list[Lack]) -> list[Row]:
         table = self.table("identifies")
         common = self._standard("identify", event, given, table, lacks)
-        values: dict[str, Value] = {}
-        context = given.get("context")
+        context = given.context
         outer = context if type(context) is dict else {}
-        for key, holder in (("userProperties", given), ("traits", outer), ("traits", given)):
-            path = "context.traits" if holder is outer else key
-            found: dict[str, Value] = {}
-            self._flatten("identify", path, holder, table, found, lacks, key=key)
-            values |= found  # The later of these objects counts, and that is no loss: the contract says so.
-        self._put(table, values, common, lacks)
+        # The later of these objects counts, and that is no loss: the contract says so.
+        values = self._flatten("identify", "userProperties", given.user_properties, table, lacks)
+        values |= self._flatten("identify", "context.traits", outer.get("traits"), table, lacks)
+        values |= self._flatten("identify", "traits", given.traits, table, lacks)
+        _cover(table, values, common, lacks)
+        values |= common
         user_id = common.get(self._name["user_id"])
         if not user_id:
             return [Row(table, values)]
         user = dict(values)
-        del user[self._name["user_id"]]
-        user.pop(self._name["anonymous_id"], None)
-        user.pop(self._name["channel"], None)
+        for name in ("user_id", "anonymous_id", "channel"):
+            user.pop(self._name[name], None)
         user[self._name["id"]] = user_id
         return [Row(table, values), Row(self.table("users"), user)]
 
-    def _single(self, kind: str, event: Event, given: dict[str, Any], lacks: list[Lack]) -> Row:
+    def _single(self, kind: str, event: Event, given: Given, lacks: list[Lack]) -> Row:
         table = self.table(TABLES[kind])
         common = self._standard(kind, event, given, table, lacks)
-        values: dict[str, Value] = {}
         if kind in ("group", "alias"):
-            self._flatten(kind, "traits", given, table, values, lacks)
-            key, column = ("groupId", "group_id") if kind == "group" else ("previousId", "previous_id")
-            text = _id(given.get(key))
+            values = self._flatten(kind, "traits", given.traits, table, lacks)
+            column = "group_id" if kind == "group" else "previous_id"
+            text = _id(given.group_id if kind == "group" else given.previous_id)
         else:
-            self._flatten(kind, "properties", given, table, values, lacks)
-            properties = given.get("properties")
+            values = self._flatten(kind, "properties", given.properties, table, lacks)
+            properties = given.properties
             inner = properties.get("name") if type(properties) is dict else None
-            column, text = "name", _text(given.get("name")) or _text(inner)
+            column, text = "name", _text(given.name) or _text(inner)
         if text:
             common[self._name[column]] = text
-        self._put(table, values, common, lacks)
-        return Row(table, values)
+        _cover(table, values, common, lacks)
+        return Row(table, values, common)
 
-    def _merge(self, given: dict[str, Any], lacks: list[Lack]) -> list[Row]:
+    def _merge(self, given: Given, lacks: list[Lack]) -> list[Row]:
         table = self.table(MERGE_RULES)
-        pair = given.get("mergeProperties")
+        pair = given.merge_properties
         if type(pair) is list and len(pair) >= 2 and type(pair[0]) is dict and type(pair[1]) is dict:
             texts = [_id(each.get(key)) for each in pair[:2] for key in ("type", "value")]
             if all(texts):
@@ -209,28 +203,30 @@ class Mapper:
         lacks.append(Lack(table, self.dialect.cased("merge_properties"), json_text(pair), NO_RULE))
         return []
 
-    def _standard(
-        self, kind: str, event: Event, given: dict[str, Any], table: str, lacks: list[Lack]
-    ) -> dict[str, Value]:
+    def _standard(self, kind: str, event: Event, given: Given, table: str, lacks: list[Lack]) -> dict[str, Value]:
         """What all tables have: our own columns and the flattened context."""
-        row = self._places(event.source).copy()
-        self._flatten(kind, "context", given, table, row, lacks)
-        get = given.get
+        row = self._flatten(kind, "context", given.context, table, lacks)
+        row |= self._places(event.source)
         id_, anonymous_id, user_id, channel, ip, request_ip, passed_ip = self._strings
-        row[id_] = _text(get("messageId")) or event.message_id
-        if text := _id(get("anonymousId")):
+        value = given.message_id
+        row[id_] = value if value and type(value) is str else _text(value) or event.message_id
+        if text := _id(given.anonymous_id):
             row[anonymous_id] = text
-        if text := _id(get("userId")):
+        if text := _id(given.user_id):
             row[user_id] = text
-        if text := _text(get("channel")):
+        if text := _text(given.channel):
             row[channel] = text
-        for key, column in self._times:
-            if value := get(key):
+        received_at = given.received_at
+        if type(received_at) is not str or len(received_at) != 24:  # as the pipeline writes it
+            received_at = _received(received_at, event.received_ms)
+        times = given.sent_at, given.timestamp, received_at, given.original_timestamp
+        for column, value in zip(self._times, times, strict=True):
+            if value:
                 row[column] = value if type(value) is str else json_text(value)
-        context = get("context")
+        context = given.context
         if type(context) is dict and (text := _text(context.get("ip"))):
             row[passed_ip] = row[ip] = text
-        if text := _text(get("request_ip")):
+        if text := _text(given.request_ip):
             row[request_ip] = text
             row.setdefault(ip, text)
         return row
@@ -245,26 +241,31 @@ class Mapper:
             self._by_source[source] = places
         return places
 
-    def _flatten(
-        self,
-        kind: str,
-        path: str,
-        given: dict[str, Any],
-        table: str,
-        into: dict[str, Value],
-        lacks: list[Lack],
-        *,
-        key: str = "",
-    ) -> None:
-        """Add the columns of one object of the event."""
-        value = given.get(key or path)
+    def _events(self, text: str) -> tuple[str, str]:
+        """What the name of an event is in columns, and its table."""
+        found = self._event_names.get(text)
+        if found is None:
+            name = names.snake(text)
+            found = name, names.event_table(name, self.dialect)
+            if len(self._event_names) >= EVENT_NAMES_MAX:
+                self._event_names.clear()
+            if len(text) <= EVENT_NAME_CHARACTERS_MAX:
+                self._event_names[text] = found
+        return found
+
+    def _flatten(self, kind: str, path: str, value: Any, table: str, lacks: list[Lack]) -> dict[str, Value]:
+        """The columns of the object at this path of the event."""
+        tree = self._trees.get((kind, path)) or self._plant(kind, path)
         if type(value) is dict:
-            tree = self._trees.get((kind, path)) or self._plant(kind, path)
             lost: Lost = []
-            tree.flatten(value, into, lost)
-            lacks += [Lack(table, column, old, SAME_COLUMN) for column, old in lost]
-        elif value:
-            lacks.append(Lack(table, self.dialect.cased((key or path).lower()), value, NO_OBJECT))
+            found = tree.flatten(value, lost)
+            if lost:
+                lacks += [Lack(table, column, old, SAME_COLUMN) for column, old in lost]
+            return found
+        if value:
+            column = self.dialect.cased(path.rpartition(".")[2].lower())
+            lacks.append(Lack(table, column, value, NO_OBJECT))
+        return {}
 
     def _plant(self, kind: str, path: str) -> Tree:
         dropped = frozenset(map(self.dialect.cased, own_columns(kind)))
@@ -275,24 +276,18 @@ class Mapper:
         self._trees[kind, path] = tree
         return tree
 
-    def _put(self, table: str, values: dict[str, Value], common: dict[str, Value], lacks: list[Lack]) -> None:
-        """Lay our own columns and the context over those of the client; what they cover is told."""
-        if not values.keys().isdisjoint(common):
-            lacks += [Lack(table, column, values[column], SAME_COLUMN) for column in values if column in common]
-        values.update(common)
-
 
 def own_columns(kind: str) -> dict[str, Type]:
     """Our own columns in the tables of a type of event, with their types."""
     return {
         **dict.fromkeys((*_STRINGS, *_PLACES, *_EXTRA.get(kind, ())), "string"),
-        **dict.fromkeys((*_TIMES.values(), LOADED_AT), "datetime"),
+        **dict.fromkeys((*_TIMES, LOADED_AT), "datetime"),
     }
 
 
 def _own_columns(dialect: Dialect) -> dict[str, dict[str, Type]]:
     """By table; those of `tracks` are those of the tables of events as well."""
-    times = (*_TIMES.values(), LOADED_AT)
+    times = (*_TIMES, LOADED_AT)
     tables: dict[str, dict[str, Type]] = {
         "tracks": own_columns("track"),
         "users": own_columns("identify"),
@@ -306,21 +301,16 @@ def _own_columns(dialect: Dialect) -> dict[str, dict[str, Type]]:
     }
 
 
-def _width(row: Row) -> int:
-    return len(row.values) + 1  # with the load time
+def _cover(table: str, values: dict[str, Value], upper: dict[str, Value], lacks: list[Lack]) -> None:
+    """Take away from `values` what stands in `upper` as well; it is told."""
+    for column in [column for column in values if column in upper]:
+        lacks.append(Lack(table, column, values.pop(column), SAME_COLUMN))
 
 
-@lru_cache(maxsize=4_096)
-def _short_event(text: str, dialect: Dialect) -> tuple[str, str]:
-    name = names.snake(text)
-    return name, names.event_table(name, dialect)
-
-
-def _event(text: str, dialect: Dialect) -> tuple[str, str]:
-    """What an event's name is in columns, and its table."""
-    if len(text) <= 256:  # so that what is kept is bounded in bytes as well
-        return _short_event(text, dialect)
-    return _short_event.__wrapped__(text, dialect)
+def _received(value: Any, received_ms: int) -> str:
+    """When the event came, whatever a transformation has made of it: by it the newest row is chosen."""
+    found = instant(value) if type(value) is str else None
+    return found or (_EPOCH + timedelta(milliseconds=received_ms)).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def _id(value: Any) -> str:

@@ -9,7 +9,7 @@ from appliance.core.loads import Column, Staged, Table
 from appliance.warehouse.batch import Batch
 from appliance.warehouse.batch import Table as Rows
 from appliance.warehouse.dialect import DIALECTS, Type
-from appliance.warehouse.reading import Unmappable
+from appliance.warehouse.errors import Unmappable
 from appliance.warehouse.schema import Mapper, Place
 
 Sources = Callable[[], Mapping[str, SourceConfig]]

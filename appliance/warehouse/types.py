@@ -31,6 +31,10 @@ _INSTANT = re.compile(
     r"(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _INSTANT_CHARACTERS_MAX = 64
+# As we would write it ourselves, on a day that every month has.
+_WRITTEN = re.compile(
+    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z"
+)
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -96,12 +100,12 @@ def instant(text: str) -> str | None:
     ISO 8601: a date, or a date with a time of at least hours and minutes, behind a T or a space, perhaps with a zone;
     without one it is UTC. Years 1 to 9999, in UTC as well. Digits behind milliseconds are cut off.
     """
+    if _WRITTEN.fullmatch(text) is not None:
+        return text
     if text[4:5] != "-" or len(text) > _INSTANT_CHARACTERS_MAX or _INSTANT.fullmatch(text) is None:
         return None
     try:
         moment = datetime.fromisoformat(text.upper())
-        if len(text) == 24 and text[10] == "T" and text[23] == "Z":
-            return text
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
@@ -117,7 +121,7 @@ def typed(value: Value, dialect: Dialect) -> tuple[Type, Value]:
         moment = instant(value)
         return ("string", value) if moment is None else ("datetime", moment)
     if kind is Json:
-        return ("json", value) if dialect.has_json else ("string", str(value))
+        return "json" if dialect.has_json else "string", str(value)
     return _TYPES[kind], value
 
 
@@ -132,7 +136,7 @@ def converted(value: Value, given: Type, wanted: Type, dialect: Dialect) -> Valu
     if wanted in ("string", "text"):
         return text_of(value)
     if wanted == "json":
-        return value if given == "json" else Json(_ENCODE(value).decode())
+        return value if given == "json" else _ENCODE(value).decode()
     if given == wanted == "int":
         return value if isinstance(value, int) and INT_MIN <= value <= INT_MAX else TOO_BIG
     if wanted == "float" and given in ("int", "float"):
@@ -170,4 +174,4 @@ def text_of(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, Decimal):
         return str(value).replace("E", "e")
-    return repr(value)
+    return str(value) if isinstance(value, int) else _ENCODE(value).decode()

@@ -3,7 +3,23 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from appliance.sdk import Abort, Bytes, Config, Count, Event, Http, Limits, Log, Partial, Retry, Seconds, Secret, Url
+from appliance.sdk import (
+    Abort,
+    Bytes,
+    Config,
+    Count,
+    Event,
+    Http,
+    Limits,
+    Log,
+    Partial,
+    Retry,
+    Seconds,
+    Secret,
+    Url,
+    quote_identifier,
+    quote_literal,
+)
 
 LIMITS = Limits(batch="independent", batch_events_max=50, in_flight_max=4, timeout_s=10.0, rate_per_s=100.0)
 
@@ -61,6 +77,10 @@ async def check(config: Mine, http: Http) -> None:
     reply = await http.get(config.url)
     if reply.status == 401:
         raise Abort("the token is refused")
+
+
+def statement(name: str, text: str) -> str:
+    return f"SELECT {quote_literal('postgres', text)} AS {quote_identifier('postgres', name)}"
 
 
 def limits(config: Mine) -> Limits:

@@ -35,8 +35,8 @@ COLUMNS = {
     'a"; DROP TABLE users; --': "a_drop_table_users",
     "_": "_",
     "İstanbul": "stanbul",
-    "ſelect": "elect",
-    "１２": "unnamed_" + names.digest_of("１２")[:4].hex(),
+    "\u017felect": "elect",
+    "\uff11\uff12": "unnamed_" + names.digest_of("\uff11\uff12")[:4].hex(),
     "": "unnamed_" + names.digest_of("")[:4].hex(),
     "购买": "unnamed_" + names.digest_of("购买")[:4].hex(),
 }
@@ -108,6 +108,18 @@ def test_columns_that_a_database_has_of_itself_are_not_taken() -> None:
     assert column("_table_suffix", BIGQUERY) == "__table_suffix"
     assert column("partition", BIGQUERY) == "__partition"
     assert column("_partitiontime", BIGQUERY) == "__partitiontime"
+
+
+def test_an_event_is_never_called_like_a_table_of_the_database_itself() -> None:
+    assert names.event_table(names.snake("PG Class"), POSTGRES) == "_pg_class"
+    assert names.event_table(names.snake("duckdb_tables"), DUCKDB) == "_duckdb_tables"
+    assert names.event_table(names.snake("PG Class"), SNOWFLAKE) == "PG_CLASS"
+    connection = duckdb.connect()
+    views = connection.execute(
+        "SELECT view_name FROM duckdb_views() WHERE internal AND schema_name = 'main'"
+    ).fetchall()
+    assert len(views) > 10
+    assert all(names.event_table(names.snake(view), DUCKDB) == f"_{view}" for (view,) in views)
 
 
 def test_the_table_of_groups_gives_way_on_bigquery_and_an_event_gives_way_to_it() -> None:
