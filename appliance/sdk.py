@@ -47,6 +47,8 @@ import msgspec
 from appliance.core.config import Bytes, Count, Seconds
 from appliance.core.event import Event
 from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of
+from appliance.core.quoting import identifier as quote_identifier
+from appliance.core.quoting import literal as quote_literal
 from appliance.core.secret import Secret
 
 __all__ = [
@@ -70,6 +72,8 @@ __all__ = [
     "Table",
     "Url",
     "csv_of",
+    "quote_identifier",
+    "quote_literal",
 ]
 
 AFTER_S_MAX = 3600.0
