@@ -42,7 +42,7 @@ CHUNK_BYTES = 1024 * 1024
 """DuckDB reads JSON in pieces of twice the longest row; no row counts as shorter."""
 COLUMN_BYTES = 160 * 1024
 """What a column of a table takes on its way in, however few the rows; `memory` is meant beside that."""
-ANSWER_BYTES_MAX = 32 * 1024 * 1024
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
 """About as much of an answer as is kept in memory; the rest of it is cut off like rows beyond the limit."""
 DIGEST = '" digest"'
 """A column of staged rows; no column of a table is named so, as theirs come without blanks."""
