@@ -18,6 +18,8 @@ from appliance.identity.stitch import Change, Stitcher
 from appliance.identity.store import WORDS_MAX, Store
 from appliance.identity.traits_kept import KeptTraits
 
+AHEAD_EVENTS = 8
+"""After somebody was parted the graph reads ahead for so many events, then for twice as many."""
 _LOG = logs.logger("identity")
 
 
@@ -178,15 +180,19 @@ class Graph:
             key = None if again else settled(ids, day_of(record))
             events.append(Seen(base | record.sequence, record, tuple(ids), explicit, key))
         self._name(events)
-        stitcher.prefetch(events)
-        for seen in events:
+        fetched, more = 0, len(events)
+        for at, seen in enumerate(events):
+            if at == fetched:
+                stitcher.prefetch(events[at : at + more])
+                fetched, more = at + more, 2 * more
             if not teaches(seen.record.source):
                 people.append(self._attribute(seen))
                 continue
             person = stitcher.stitch(seen)
             while stitcher.to_share:  # Without them the event may have another hub, and show that more are shared.
                 self._splitter.share(stitcher.to_share, seen.place)
-                stitcher.prefetch([seen])
+                stitcher.prefetch([seen])  # All was forgotten. The next may do the same: what is read ahead only grows.
+                fetched, more = at + 1, AHEAD_EVENTS
                 person = stitcher.stitch(seen)
             people.append(person)
             if seen.record.type == "identify" and keep_traits:

@@ -13,6 +13,7 @@ import pytest
 from appliance.core.config import IdentityConfig
 from appliance.core.event import Record
 from appliance.identity.rules import Rules
+from appliance.process.identify import FILE
 from appliance.wal.offline import reading
 from tests.crash.lives import SABOTAGE, hook, killed_under_load
 from tests.support.appliance import WRITE_KEY, Appliance
@@ -37,12 +38,16 @@ def undo_one(appliance: Appliance, draw: random.Random) -> None:
 def load_and_kill(appliance: Appliance, sink: Sink, seed: int, kills: int) -> Ledger:
     """Customers during all kills; returns what they sent, with the process stopped and everything delivered.
 
-    In some lives the destination is down, so that it lags behind the graph.
+    In some lives the destination is down, so that it lags behind the graph; before some the graph is lost, so that it
+    lags behind the destination.
     """
     ledger, draw = Ledger(), random.Random(seed)
 
     def begin(run: int, dies: bool) -> None:
         appliance.config["destinations"] = {"hook": hook(sink, run)}
+        if dies and draw.random() < 0.3:
+            for file in (appliance.data / "identity").glob(f"{FILE}*"):
+                file.unlink()
         down = dies and draw.random() < 0.3
         sink.set_plan(Plan(seed=run, error=1.0) if down else Plan(seed=run, error=0.1, reset=0.02))
 
