@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "trace": "tell where one event is",
     "sources": "list, pause or resume sources, rotate their keys",
     "destinations": "list, add, test, drain or forget destinations",
+    "query": "ask a warehouse in SQL, see the answer as a table or a chart, or write it to a file",
     "warehouse": "load a warehouse again that was restored from a backup",
     "pause": "stop a destination or a source; nothing is lost",
     "resume": "let a paused destination or source go on",

@@ -29,6 +29,7 @@ from appliance.control.parts import ApiError, Parts, Pools, invalid
 from appliance.control.people.pages import EXPORTS, PeoplePages
 from appliance.control.people.review_pages import ReviewPages
 from appliance.control.ports import Collector, Dispatcher, Host
+from appliance.control.querying import Querying
 from appliance.control.records import Records
 from appliance.control.requests import HOLDER, STANDING, Standing, error_reply, forbidden
 from appliance.control.resources import Resources
@@ -102,8 +103,9 @@ class Control:
             started_ms=clock.wall_ms(),
         )
         self._resources = Resources(self._parts)
-        self._handlers = Handlers(self._resources, Records(self._parts), Live(self._parts), Deeds(self._parts),
-                                  PeoplePages(self._parts), ReviewPages(self._parts))  # fmt: skip
+        parts = self._parts
+        self._handlers = Handlers(self._resources, Records(parts), Live(parts), Deeds(parts), PeoplePages(parts),
+                                  ReviewPages(parts), Querying(parts))  # fmt: skip
         self._once, self._witness = Once(clock), Witness(self._parts)
         self._admin_token, self._keyring = "", Keyring.empty()
         self.console = Console(self._keyring_has, clock, config.console_windows_max, data)
@@ -184,7 +186,7 @@ class Control:
             if route.payloads == "required" and not holder.payloads:
                 raise forbidden(f"this needs the right to see payloads, which the token {holder.name} has not",
                                 "use a token with `payloads = true`")  # fmt: skip
-            answer = self._witness.watched if route.method == "GET" else self._acted
+            answer = self._witness.watched if route.method == "GET" or route.is_look else self._acted
             return await answer(request, route, handler)
 
         return entered

@@ -122,7 +122,7 @@ def _query_parameter(one: Parameter) -> dict[str, Any]:
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
-    if route.method != "POST":
+    if route.method != "POST" or route.is_look:
         return []
     words = "The same key with the same request again: the first answer again, nothing is done twice. Kept for 24 h."
     schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"}
@@ -137,7 +137,7 @@ def _response(route: Route, status: int) -> dict[str, Any]:
         response["content"] = {kind: {"schema": schema} for kind in (route.content, *route.also)}
     else:
         response["content"] = {JSON: {"schema": _reference(Failed)}}
-    if status == 200 and route.method == "POST":
+    if status == 200 and route.method == "POST" and not route.is_look:
         words = "true, where this is the answer to an earlier request with the same key"
         response["headers"] = {"Idempotency-Replayed": {"description": words, "schema": {"type": "string"}}}
     return response

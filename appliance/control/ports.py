@@ -14,6 +14,7 @@ from appliance.core.config import SourceConfig
 from appliance.core.errors import Fault
 from appliance.core.event import Event, Record
 from appliance.core.job import DestinationState
+from appliance.core.loads import Answer
 from appliance.core.settings import Loaded
 from appliance.core.write_keys import Kept
 from appliance.deliver.figures import LoadStatus
@@ -174,6 +175,14 @@ class Dispatcher(Protocol):
 
     async def drain(self, name: str) -> int:
         """Whoever waits for a next try is tried now, an open breaker probes; returns how many people that is."""
+        ...
+
+    async def query(self, name: str, sql: str, rows_max: int) -> tuple[Result, Answer | None]:
+        """Ask a warehouse something that changes nothing; None where it gives no answer.
+
+        Raises:
+            KeyError: no such warehouse.
+        """
         ...
 
     async def reload_warehouse(self, name: str) -> tuple[int, int, int]:

@@ -50,6 +50,16 @@ class ReplayOrder(msgspec.Struct):
     """userId or anonymousId."""
 
 
+class QueryOrder(msgspec.Struct):
+    """A question for a warehouse."""
+
+    sql: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)]
+    destination: str = ""
+    """Name of the warehouse; may be left out where there is one alone."""
+    rows_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    """At most so many rows."""
+
+
 # What goes out -------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +182,20 @@ class WarehouseReloaded(msgspec.Struct):
     last_sequence: int
     lost: int
     """Sequences before the first that the warehouse lacks as well, and the log does not hold any more."""
+
+
+class Answered(msgspec.Struct):
+    """What a query gave."""
+
+    destination: str
+    columns: list[str]
+    types: list[str]
+    """What the warehouse calls the columns' types; none where it does not say."""
+    rows: list[list[Any]]
+    """Values as JSON has them; times and what else it lacks as text."""
+    more: bool
+    """There were further rows."""
+    took_ms: int
 
 
 class Held(msgspec.Struct):

@@ -28,6 +28,8 @@ class Standing(NamedTuple):
 
 SHOWN = web.RequestKey("shown", int)
 """How many records an answer with payloads held, where it is a list; 0: there is none in it."""
+ASKED = web.RequestKey("asked", str)
+"""What a body asked for, in words for the audit trail, where neither path nor query string says it."""
 STANDING = web.RequestKey("standing", Standing)
 S = TypeVar("S", bound=msgspec.Struct)
 

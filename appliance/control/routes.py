@@ -17,6 +17,7 @@ from appliance.control.people import replies as people_replies
 from appliance.control.people import review_replies
 from appliance.control.people.pages import CSV, GRAPHML, PARQUET, PeoplePages
 from appliance.control.people.review_pages import ReviewPages
+from appliance.control.querying import Querying
 from appliance.control.records import Records
 from appliance.control.resources import Resources
 from appliance.control.tokens import Role
@@ -37,6 +38,7 @@ class Handlers(NamedTuple):
     done: Deeds
     people: PeoplePages
     review: ReviewPages
+    querying: Querying
 
 
 class Parameter(NamedTuple):
@@ -78,6 +80,8 @@ class Route(NamedTuple):
     """Beside 200 and those that `statuses_of` adds."""
     guarded: bool = False
     """It destroys or moves something: an Idempotency-Key is required."""
+    is_look: bool = False
+    """A POST that does nothing: repeated, it looks again, and no key is needed."""
     content: str = JSON
     also: tuple[str, ...] = ()
     """Further types of content that may be asked for."""
@@ -139,6 +143,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/destinations/{name}/reload", "Load a warehouse again from where its own cursor stands.",
           lambda of: of.done.reload_warehouse, replies.WarehouseReloaded, Role.OPERATOR, statuses=(404, 409),
           guarded=True),
+    Route("POST", "/v1/query", "Ask a warehouse in SQL; nothing is changed, whatever the query says.",
+          lambda of: of.querying.query, replies.Answered, payloads="required", takes=replies.QueryOrder,
+          statuses=(404, 503), is_look=True, noted=Noted("warehouse.query")),
     Route("GET", "/v1/replays", "Replays under way.", lambda of: of.shown.replays, replies.Replays),
     Route("GET", "/v1/replays/count", "How many events at most a replay of a range would go through.",
           lambda of: of.shown.replay_size, replies.ReplaySize, statuses=(409,),

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from aiohttp import web
 
 from appliance.control.parts import Parts
-from appliance.control.requests import HOLDER, SHOWN, who
+from appliance.control.requests import ASKED, HOLDER, SHOWN, who
 from appliance.control.routes import JSON, STREAMED, Handler, Route
 
 AGAIN_S = 600.0
@@ -76,7 +76,7 @@ class Witness:
 
 def _target(request: web.Request) -> str:
     """What was asked for: names in the path, or the filter, or the id."""
-    named = " ".join(request.match_info.values())
+    named = " ".join(request.match_info.values()) or request.get(ASKED, "")
     return _plain(named or request.query.get("query") or request.query.get("id") or "")
 
 

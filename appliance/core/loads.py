@@ -93,6 +93,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Values as JSON has them; times and what else it lacks as text."""
     more: bool
     """There were further rows than were asked for."""
+    types: list[str] = []
+    """What the warehouse calls each column's type; none where it does not say."""
 
 
 def csv_of(columns: Sequence[Sequence[Any]]) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from appliance.core.config import DestinationConfig, OutboundConfig
 from appliance.core.errors import ConfigError, PluginFault
+from appliance.deliver.conformance_load import CURSOR, LOG_ID, STREAM, sample_load
 from appliance.deliver.conformance_options import address_keys, sample_options
 from appliance.deliver.conformance_server import Answer, RefusingPort, Server
 from appliance.deliver.contract import Plugin, load_plugin
@@ -85,6 +86,14 @@ class _Kit:
 
     def checks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, str]]]]:
         """Names and checks, in order."""
+        if self._plugin.kind == "load":
+            return [
+                ("docstrings", self.docstrings),
+                ("configuration", self.configuration),
+                ("opens", self.opens),
+                ("loads (twice)", self.loads),
+                ("check", self.check),
+            ]
         return [
             ("docstrings", self.docstrings),
             ("configuration", self.configuration),
@@ -148,6 +157,28 @@ class _Kit:
                 if self._calls_http and len(self._server.bodies) == seen:
                     raise Breach(f"call {count} counts as delivered, but no request came to the server")
         return f"{len(calls)} calls of up to {len(events)} events"
+
+    async def loads(self) -> str:
+        """A warehouse takes a load, passes over the same one, and tells its tables and its cursor."""
+        if self._calls_http:
+            return "does not apply: it loads into a server, and there is none of its kind here"
+        async with self._instance(self._server.url) as instance:
+            for words in ("a load that nothing was wrong with", "the same load again"):
+                _expect(await instance.load(sample_load()), "succeeded", words)
+            result, known = await instance.inspect(STREAM)
+            _expect(result, "succeeded", "inspect after a load")
+            assert known is not None
+            if known.cursors.get(LOG_ID) != CURSOR:
+                raise Breach(f"inspect tells the cursors {known.cursors}, and {LOG_ID} was loaded up to {CURSOR}")
+            if "tracks" not in {name.lower() for name in known.tables}:
+                raise Breach("inspect does not tell the table that was loaded")
+            if self._plugin.query is None:
+                return "loaded once of two times"
+            result, answer = await instance.query("SELECT count(*) FROM tracks", 10)
+            _expect(result, "succeeded", "a query that nothing was wrong with")
+            if answer is None or answer.rows != [[2]]:
+                raise Breach(f"after a load of 2 rows, given twice, a query counts {answer and answer.rows}")
+        return "loaded once of two times, and a query says so"
 
     async def in_parallel(self) -> str:
         """Calls at once, against a slow server; an `async def` must not hold up the loop meanwhile."""

@@ -27,8 +27,10 @@ def test_shipped_plugins_keep_the_contract(name: str, options: dict[str, Any]) -
     checks = run_conformance(SHIPPED[name], options)
     assert failures(checks) == []
     verdicts = {check.name: check.verdict for check in checks}
-    expected = "skipped" if name == "jsonl" else "passed"
-    assert {verdicts[name] for name in HTTP_CHECKS} == {expected}
+    if "loads (twice)" in verdicts:
+        assert not HTTP_CHECKS & set(verdicts), "a warehouse makes no requests"
+    else:
+        assert {verdicts[check] for check in HTTP_CHECKS} == {"skipped" if name == "jsonl" else "passed"}
 
 
 def test_checks_that_do_not_apply_say_so() -> None:
