@@ -22,6 +22,18 @@ Who calls what, when, and in parallel with what:
   destination cannot work; called when an operator asks.
 - `limits(config) -> Limits` (optional) replaces `LIMITS` where they depend on the configuration.
 - A delivery may happen again after a crash, with the same `message_id`: make it idempotent where the target allows.
+
+A warehouse has `load` instead, and `DIALECT` says what kind it is. All of its functions are plain `def`s.
+
+    def inspect(stream: str, config: Mine) -> Known             # what it holds, and how far it was loaded
+    def load(load: Load, config: Mine) -> None                  # finished tables, as one transaction
+    def query(sql: str, rows_max: int, config: Mine) -> Answer  # optional; reads and changes nothing
+
+- `load` adds the tables and columns that are missing, brings in every table by its `mode`, and notes the range with
+  its cursor in `sternpost_loads`; all of that is there afterwards, or nothing. A range that the cursor says was loaded
+  is passed over. It raises `Retry` for whatever may pass, a lost right or a full disk included, and `Abort` for what
+  the warehouse can never take: then the range is halved, until single events are dead letters.
+- The host never makes two calls at once, but one that timed out may still be at work.
 """
 
 import math
@@ -34,23 +46,30 @@ import msgspec
 
 from appliance.core.config import Bytes, Count, Seconds
 from appliance.core.event import Event
+from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of
 from appliance.core.secret import Secret
 
 __all__ = [
     "Abort",
+    "Answer",
     "Bytes",
+    "Column",
     "Config",
     "Count",
     "Event",
     "Http",
+    "Known",
     "Limits",
+    "Load",
     "Log",
     "Partial",
     "Reply",
     "Retry",
     "Seconds",
     "Secret",
+    "Table",
     "Url",
+    "csv_of",
 ]
 
 AFTER_S_MAX = 3600.0

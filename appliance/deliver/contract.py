@@ -14,13 +14,14 @@ import msgspec
 from appliance.core.errors import PluginFault
 from appliance.core.settings import HOST_KEYS
 from appliance.deliver.plugin_docs import field_docs
-from appliance.sdk import Config, Event, Http, Limits, Log
+from appliance.sdk import Answer, Config, Event, Http, Known, Limits, Load, Log
 
 RESERVED = HOST_KEYS | {"batch", "consent", "identity", "limits", "name", "options", "plan", "transformations"}
 """Keys of a destination that no plug-in may declare: the host's, today's and those the design foresees."""
 
 FILE_BYTES_MAX = 1024 * 1024
-_OTHER_KINDS = ("load", "read", "transform")
+_KINDS = ("deliver", "load")
+_OTHER_KINDS = ("read", "transform")
 _counter = itertools.count(1)
 
 Injected = Literal["config", "http", "log", "opened"]
@@ -43,7 +44,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The file's name without .py; what `plugin = "..."` says."""
     path: Path
-    kind: Literal["deliver"] = "deliver"
+    kind: Literal["deliver", "load"] = "deliver"
     doc: str
     """The module's docstring."""
     config_type: type[Config]
@@ -55,6 +56,12 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     injects: tuple[Injected, ...]
     """What `deliver` is called with behind the events."""
     deliver: Function
+    """Of a warehouse: its `load`, which is called with a load."""
+    dialect: str = ""
+    """Of a warehouse, else ""."""
+    inspect: Function | None = None
+    """Every warehouse has it."""
+    query: Function | None = None
     check: Function | None
     open: Function | None
     """A context manager; its `is_async` tells which."""
@@ -145,7 +152,9 @@ def _read_contract(path: Path, module: types.ModuleType, source: str) -> Plugin:
         raise _fault(path, "has no docstring; say in its first line what it does")
     reader = _Reader(path, module)
     opened, open_function = reader.open()
-    deliver, batches = reader.deliver(opened)
+    kind = reader.kind()
+    deliver, batches = reader.deliver(opened) if kind == "deliver" else (reader.asked("load", (Load,), opened), False)
+    inspected, query = (None, None) if kind == "deliver" else reader.warehouse(opened)
     check = reader.function("check", 0, opened)
     limits = getattr(module, "LIMITS", Limits())
     if not isinstance(limits, Limits):
@@ -155,6 +164,7 @@ def _read_contract(path: Path, module: types.ModuleType, source: str) -> Plugin:
     return Plugin(
         name=path.stem,
         path=path,
+        kind=kind,
         doc=doc,
         config_type=config_type,
         config_docs=field_docs(source, config_type.__name__),
@@ -163,6 +173,9 @@ def _read_contract(path: Path, module: types.ModuleType, source: str) -> Plugin:
         is_async=deliver.is_async,
         injects=deliver.injects,
         deliver=deliver,
+        dialect=reader.dialect() if kind == "load" else "",
+        inspect=inspected,
+        query=query,
         check=check,
         open=open_function,
         limits_for=_limits_function(path, limits_for),
@@ -185,15 +198,52 @@ class _Reader:
         self._path, self._module = path, module
         self._config_types: list[type[Config]] = []
 
+    def kind(self) -> Literal["deliver", "load"]:
+        """Which of its functions makes it a plug-in."""
+        found = [kind for kind in (*_KINDS, *_OTHER_KINDS) if callable(getattr(self._module, kind, None))]
+        if not found:
+            raise _fault(self._path, "defines no function deliver(event: Event, ...)")
+        if len(found) > 1:
+            raise _fault(self._path, f"defines {found[0]} and {found[1]}; a plug-in has one of them")
+        if found[0] in _OTHER_KINDS:
+            raise _fault(self._path, f"defines {found[0]}; this version runs plug-ins that define deliver or load")
+        return "deliver" if found[0] == "deliver" else "load"
+
+    def warehouse(self, opened: Any) -> tuple[Function, Function | None]:
+        """`inspect`, and `query` where it has one."""
+        if not hasattr(self._module, "inspect"):
+            raise _fault(self._path, "defines load without inspect(stream: str, ...) -> Known")
+        query = self.asked("query", (str, int), opened, Answer) if hasattr(self._module, "query") else None
+        return self.asked("inspect", (str,), opened, Known), query
+
+    def dialect(self) -> str:
+        """The name of the warehouse's dialect."""
+        dialect = getattr(self._module, "DIALECT", None)
+        if not isinstance(dialect, str):
+            raise _fault(
+                self._path, 'defines load without a dialect; write DIALECT = "postgres", or another that is known'
+            )
+        return dialect
+
+    def asked(self, name: str, given: tuple[type, ...], opened: Any, returned: type | None = type(None)) -> Function:
+        """A function of a warehouse: its first parameters are of the types `given`, and it runs in a thread."""
+        function = self.function(name, len(given), opened)
+        if function is None:
+            raise _fault(self._path, f"{name} is no function")
+        hints = self._hints(getattr(self._module, name))
+        first = list(hints.values())[: len(given)]
+        if tuple(first) != given:
+            shown = ", ".join(kind.__name__ for kind in given)
+            raise _fault(self._path, f"{name}'s first parameters must be annotated {shown}")
+        if function.is_async or "http" in function.injects:
+            raise _fault(self._path, f"{name} is a plain `def` that runs in a thread, and brings a client of its own")
+        if self._hints(getattr(self._module, name), returns=True).get("return", type(None)) is not returned:
+            words = "None" if returned is type(None) else getattr(returned, "__name__", "something else")
+            raise _fault(self._path, f"{name} must be annotated to return {words}")
+        return function
+
     def deliver(self, opened: Any) -> tuple[Function, bool]:
         """`deliver`, and whether it takes batches."""
-        others = [kind for kind in _OTHER_KINDS if callable(getattr(self._module, kind, None))]
-        if not callable(getattr(self._module, "deliver", None)):
-            if others:
-                raise _fault(self._path, f"defines {others[0]}; this version runs plug-ins that define deliver")
-            raise _fault(self._path, "defines no function deliver(event: Event, ...)")
-        if others:
-            raise _fault(self._path, f"defines deliver and {others[0]}; a plug-in has one of them")
         function = self.function("deliver", 1, opened)
         assert function is not None
         first = next(iter(self._hints(self._module.deliver).items()))

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from appliance.core import logs
 from appliance.core.config import DestinationConfig
@@ -13,13 +15,14 @@ from appliance.deliver.http_client import CallHttp, HttpClient
 from appliance.deliver.outcome import SUCCEEDED, Outcome, Result
 from appliance.deliver.plugins import effective_limits
 from appliance.deliver.sample import SAMPLE_BYTES_MAX, Masker, cut, secrets_of
-from appliance.sdk import Abort, Config, Event, Partial, Retry
+from appliance.sdk import Abort, Answer, Config, Event, Known, Load, Partial, Retry
 
 REASON_CHARACTERS_MAX = 500
 CLOSE_TIMEOUT_S = 5.0
 """How long a plug-in may take to close; then it is left behind."""
 
 _ONE_SUCCEEDED = Outcome([SUCCEEDED])
+T = TypeVar("T")
 
 
 class Instance:
@@ -137,6 +140,35 @@ class Instance:
             return Result(kind="succeeded", sample=self._sample("", http))
         return result
 
+    async def load(self, load: Load) -> Result:
+        """Bring a load into the warehouse; raises nothing but CancelledError."""
+        opened = await self.open()
+        if opened.kind != "succeeded":
+            return opened
+        return (await self._called(self.plugin.deliver, [], (load,))).results[0]
+
+    async def inspect(self, stream: str) -> tuple[Result, Known | None]:
+        """What the warehouse holds; None where that could not be told."""
+        assert self.plugin.inspect is not None
+        return await self._asked(self.plugin.inspect, (stream,), Known)
+
+    async def query(self, sql: str, rows_max: int) -> tuple[Result, Answer | None]:
+        """What a query gives; None where it gives nothing. Only for warehouses that have `query`."""
+        assert self.plugin.query is not None
+        return await self._asked(self.plugin.query, (sql, rows_max), Answer)
+
+    async def _asked(self, function: Function, arguments: tuple[Any, ...], kind: type[T]) -> tuple[Result, T | None]:
+        opened = await self.open()
+        if opened.kind != "succeeded":
+            return opened, None
+        answers: list[Any] = []
+        call = msgspec.structs.replace(function, call=lambda *given: answers.append(function.call(*given)))
+        result = (await self._called(call, [], arguments)).results[0]
+        if result.kind == "succeeded" and not isinstance(answers[0], kind):
+            fault = PluginFault(f"the plug-in returned {type(answers[0]).__name__}, not {kind.__name__}")
+            return self._result_of(fault, self._client.bind()), None
+        return result, answers[0] if result.kind == "succeeded" else None
+
     # Calling -------------------------------------------------------------------------------------------------
 
     async def _called(
@@ -166,8 +198,8 @@ class Instance:
         return self._outcome_of(error, http, len(events) or 1)
 
     def _first(self, part: list[Event], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not arguments:
-            return ()
+        if not part:
+            return arguments
         return (part[0] if self.batch == "single" else part,)
 
     def _injected(self, function: Function, http: CallHttp) -> Sequence[Any]:
