@@ -46,7 +46,7 @@ import msgspec
 
 from appliance.core.config import Bytes, Count, Seconds
 from appliance.core.event import Event
-from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of
+from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of, plain
 from appliance.core.secret import Secret
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "Table",
     "Url",
     "csv_of",
+    "plain",
 ]
 
 AFTER_S_MAX = 3600.0
