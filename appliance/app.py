@@ -22,7 +22,7 @@ from appliance.control.api import Control
 from appliance.control.ports import Refused
 from appliance.core import logs, memory, settings, write_keys
 from appliance.core.clock import SystemClock
-from appliance.core.config import Config, SourceConfig
+from appliance.core.config import Config, DestinationConfig, SourceConfig
 from appliance.core.errors import ConfigError, Fault, LogFailed, Overloaded
 from appliance.core.listen import holder_of
 from appliance.core.metrics import Metrics
@@ -31,10 +31,12 @@ from appliance.core.write_keys import Kept
 from appliance.deliver.bind import Shelf, bind, everything_wrong, known_options_faults
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
+from appliance.identity.rules import Rules
 from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver
 from appliance.wal.log import Log
+from appliance.warehouse.stage import Staging
 
 EXIT_LOG_FAILED = 5
 TIDY_S = 5.0
@@ -76,7 +78,7 @@ class App:
                 "store_quarantined", kept=self._log.salvaged, advice="sternpost wal verify looks into the old one"
             )
         self.identifier = (
-            open_identifier(self._log, data / "identity", self.config.identity)
+            open_identifier(self._log, data / "identity", Rules.configured(self.config))
             if self.config.identity.enabled
             else None
         )
@@ -85,7 +87,9 @@ class App:
             self._metrics.watch(self.identifier.readings)
         resolver, grown = self.identifier or IdResolver(), (self.identifier or self._log).subscribe
         self._pipeline = Pipeline(resolver, self.config.wal.cache_bytes_max, grown)
-        self._dispatcher = Dispatcher(self._log, self._pipeline, self._clock, self.config, data / "paused.json")
+        self._dispatcher = Dispatcher(
+            self._log, self._pipeline, self._stage, self._clock, self.config, data / "paused.json"
+        )
         self._collector = Collector(
             self._log,
             self.config,
@@ -204,7 +208,7 @@ class App:
         """The rules of identity are an entry of the log, so that it is known from which event on they hold."""
         assert self.identifier is not None
         try:
-            await self.identifier.tell(self.config.identity, self._clock.wall_ms())
+            await self.identifier.tell(Rules.configured(self.config), self._clock.wall_ms())
         except (Overloaded, LogFailed) as error:
             _LOG.error("identity_rules_refused", error=str(error), kept="the former rules; re-load once it drains")
 
@@ -247,14 +251,14 @@ class App:
         changes += _changed_sources(self.config.sources, loaded.config.sources)
         if self.config.control.tokens != loaded.config.control.tokens:
             changes.append("tokens of the admin API changed")
-        changed_rules = self.config.identity != loaded.config.identity
+        changed_rules = Rules.configured(self.config).json != Rules.configured(loaded.config).json
         self._loaded, self._bound, self._broken = loaded, bound, broken
         logs.setup(loaded.config.logs.level, loaded.config.logs.format)
+        if self.identifier and changed_rules:  # Ahead of the collector: a new source may not teach before it is judged.
+            await self._tell_rules()
+            changes.append("the rules of identity changed; they hold from the next event on")
         self._collector.apply(loaded.config)
         self._control.apply(loaded.config.control)
-        if self.identifier and changed_rules:
-            await self._tell_rules()
-            changes.append("[identity] changed; the new rules hold from the next event on")
         changes += await self._dispatcher.apply(loaded.config, bound)
         await self._start_listeners()
         _LOG.info("reloaded", changes="; ".join(changes) or "none")
@@ -274,6 +278,9 @@ class App:
     def _bind(self, loaded: Loaded) -> tuple[dict[str, Bound], dict[str, str]]:
         self._shelf.look(loaded.config.plugins.folders)
         return bind(self._shelf, loaded, self._base())
+
+    def _stage(self, destination: str, dialect: str, config: DestinationConfig) -> Staging:
+        return Staging(destination, dialect, config, self.sources)
 
     def _base(self) -> Path:
         """Where relative paths of the configuration start."""

@@ -47,6 +47,8 @@ import msgspec
 from appliance.core.config import Bytes, Count, Seconds
 from appliance.core.event import Event
 from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of, plain
+from appliance.core.quoting import identifier as quote_identifier
+from appliance.core.quoting import literal as quote_literal
 from appliance.core.secret import Secret
 
 __all__ = [
@@ -71,6 +73,8 @@ __all__ = [
     "Url",
     "csv_of",
     "plain",
+    "quote_identifier",
+    "quote_literal",
 ]
 
 AFTER_S_MAX = 3600.0
@@ -106,6 +110,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Longest call."""
     rate_per_s: float | None = None
     """Most events per second; None: no limit."""
+    load_every_s: Seconds = 30.0
+    """Of a warehouse: longest wait between two loads."""
 
 
 class Retry(Exception):

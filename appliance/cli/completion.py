@@ -43,6 +43,7 @@ _COMPLETED: dict[tuple[str, ...], str] = {
     ("keys", "source"): "sources",
     ("send", "source"): "sources",
     ("replay", "destination"): "destinations",
+    ("warehouse", "reload", "name"): "destinations",
     ("people", "undo", "merge"): "merges",
     ("people", "accept", "number"): "suggestions",
     ("people", "reject", "number"): "suggestions",

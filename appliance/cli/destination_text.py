@@ -95,9 +95,21 @@ def facts(one: dict[str, Any]) -> list[tuple[str, str]]:
         ("failed", f"{one['failed_total']:,} since the start, {one['failed_5m']:,} in the last 5 min, each attempt"),
         ("dead letters", f"{one['aborted_total']:,} since the start"),
         ("latency", f"p50 {one['latency_p50_ms']:.1f} ms, p95 {one['latency_p95_ms']:.1f} ms" if measured else ""),
+        ("loaded", _load_words(one["load"]) if one["load"] else ""),
         ("last error", error and error + error_at),
     ]
     return [(name, words) for name, words in rows if words]
+
+
+def _load_words(load: dict[str, Any]) -> str:
+    if not load["loads_total"]:
+        return "nothing yet since the start"
+    columns = f", {text.count(load['last_columns'], 'new column')}" if load["last_columns"] else ""
+    since = f"{text.count(load['rows_total'], 'row')} in {text.count(load['loads_total'], 'load')} since the start"
+    return (
+        f"{since}; the last at {text.moment(load['last_ms'])}: {text.count(load['last_rows'], 'row')} into "
+        f"{text.count(load['last_tables'], 'table')}{columns}, {load['last_duration_ms']:,.0f} ms"
+    )
 
 
 def _breaker_words(breaker: dict[str, Any]) -> str:

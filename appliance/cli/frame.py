@@ -1,12 +1,13 @@
 """The command line's frame: knows every command's name, imports a command's module only when it is called.
 
-How to add a command: write `appliance/cli/NAME.py` with
+How to add a command: write `appliance/cli/NAME.py`, or a room `appliance/cli/NAME/` where it has many, with
 
     def add_arguments(parser: argparse.ArgumentParser) -> None   # may call parser.add_subparsers(...)
     def run(args: argparse.Namespace) -> int                      # does the work, returns an exit code
 
 and one line in `COMMANDS` below. Heavy imports (aiohttp, msgspec, rich, ...) stand inside `run` or below it, never
-where `add_arguments` needs them, so that `sternpost NAME --help` stays instant too.
+where `add_arguments` needs them, so that `sternpost NAME --help` stays instant too. The same
+holds for the other modules of a room.
 
 `args` always carries
     args.config: Path | None   --config, else ./sternpost.toml where that exists, else None
@@ -44,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "trace": "tell where one event is",
     "sources": "list, pause or resume sources, rotate their keys",
     "destinations": "list, add, test, drain or forget destinations",
+    "warehouse": "load a warehouse again that was restored from a backup",
     "pause": "stop a destination or a source; nothing is lost",
     "resume": "let a paused destination or source go on",
     "people": "find people by any id, look at their merges and undo them, export the graph",

@@ -84,6 +84,18 @@ class Actions:
             entry.detail = {"people": hastened}
             return hastened
 
+    async def reload_warehouse(self, who: Who, name: str) -> tuple[int, int, int]:
+        """Have a warehouse loaded again from where it stands; returns first and last of it, and how many are lost."""
+        async with self._audited(who, "warehouse.reload", name) as entry:
+            try:
+                first, last, lost = await self._named(name, self._parts.dispatcher.reload_warehouse(name))
+            except ValueError as error:
+                raise ApiError(
+                    409, "refused", f"{error}; nothing has changed", "mend the warehouse, then repeat"
+                ) from None
+            entry.detail = {"first": first, "last": last, "lost": lost}
+            return first, last, lost
+
     async def pause_source(self, who: Who, name: str, paused: bool) -> None:
         """Have a source answer 503 for now, so that clients keep their events; or no longer."""
         async with self._audited(who, f"source.{'pause' if paused else 'resume'}", name):
@@ -216,6 +228,7 @@ class Actions:
         assert identifier is not None
         async with self._audited(who, what, target) as entry:
             try:
+                act.by = f"{entry.who} ({entry.user})" if entry.user else entry.who
                 outcome = await identifier.act(act, self._parts.clock.wall_ms())
             except TimeoutError:
                 words = "it stands in the log and will be done, but the person graph has not come to it yet"
@@ -225,7 +238,7 @@ class Actions:
                     503, "refused", f"{error}; nothing was changed", "repeat once `status` is well"
                 ) from None
             if not outcome.changed and not outcome.people:
-                raise ApiError(409, "refused", outcome.done)
+                raise ApiError(409, "refused", outcome.done, "somebody was faster: look at the person again")
             entry.count = outcome.count or len(outcome.people)
             entry.detail = {"done": outcome.done, "people": outcome.people}
             return outcome

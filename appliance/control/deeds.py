@@ -10,7 +10,7 @@ from appliance.control.people.replies import IdentityDone, Pair, Undo
 from appliance.control.people.views import id_view
 from appliance.control.requests import allowed_query, body, json_reply, sees_payloads, who, whole
 from appliance.identity import parting
-from appliance.identity.acts import Act
+from appliance.identity.acts import Act, Undoing
 from appliance.identity.lookup import Lookup
 from appliance.identity.rules import Id
 
@@ -51,6 +51,11 @@ class Deeds:
         """Try everybody now who waits for a next try; an open breaker probes."""
         name, asked = request.match_info["name"], await body(request, replies.Expecting)
         return json_reply(replies.Drained(name, await self._actions.drain(who(request), name, asked.expect)))
+
+    async def reload_warehouse(self, request: web.Request) -> web.Response:
+        """Load again what the warehouse lacks of what it had, as far as the log reaches."""
+        name = request.match_info["name"]
+        return json_reply(replies.WarehouseReloaded(name, *await self._actions.reload_warehouse(who(request), name)))
 
     # Sources ---------------------------------------------------------------------------------------------------
 
@@ -106,8 +111,8 @@ class Deeds:
     async def undo_merge(self, request: web.Request) -> web.Response:
         """Part those whom a merge joined; the same event does not join them again."""
         name, lookup = (await body(request, Undo)).merge, self._lookup()
-        await self._parts.blocking(asking, lambda: parting.of_merge(lookup, name))
-        return await self._acted_on(request, "people.undo", name, Act(undo=name))
+        merge = await self._parts.blocking(asking, lambda: parting.held(lookup, name))
+        return await self._acted_on(request, "people.undo", name, Act(undo=Undoing(merge.name, merge.ids)))
 
     async def forbid(self, request: web.Request) -> web.Response:
         """Part two ids where they are one person's, and never let them be."""

@@ -56,10 +56,26 @@ class DestinationView(msgspec.Struct, kw_only=True):
     """Events not delivered, each attempt, over the last five minutes."""
     last_error_ms: int
     """0: there was none."""
+    load: "LoadView | None" = None
+    """Of a warehouse: what was loaded since the start of the process, and the last load."""
     next_step: str = ""
     """What a person does about its state; "" where there is nothing to do."""
     skips: list["SkipView"] = []
     """Ranges of the log that it did not deliver and never will by itself, the newest last; not in the overview."""
+
+
+class LoadView(msgspec.Struct, kw_only=True):
+    """What was loaded into a warehouse."""
+
+    loads_total: int
+    rows_total: int
+    last_ms: int
+    """Wall time of the last load; 0: there was none yet."""
+    last_rows: int
+    last_tables: int
+    last_columns: int
+    """Columns that it added, those of new tables included."""
+    last_duration_ms: float
 
 
 class SkipView(msgspec.Struct):
@@ -80,7 +96,7 @@ def destination_view(status: DestinationStatus, sources: Sequence[str], payloads
         payloads: whether samples may be seen.
     """
     renamed = {"oldest_undelivered_age_ms": "oldest_undelivered_ms"}
-    names = set(DestinationView.__struct_fields__) - {"kind", "skips", "next_step"}
+    names = set(DestinationView.__struct_fields__) - {"kind", "skips", "next_step", "load"}
     values = {name: getattr(status, renamed.get(name, name)) for name in names}
     errors = [
         ErrorView(reason=reason, count=kind.count, last_ms=kind.last_ms, sample=kind.sample if payloads else "")
@@ -89,6 +105,8 @@ def destination_view(status: DestinationStatus, sources: Sequence[str], payloads
     values |= {"next_step": _next_step(status.name, status.state, status.enabled)}
     values |= {"state": str(status.state), "breaker": dict(status.breaker), "errors": errors}
     values["sources"] = list(sources if status.sources is None else status.sources)
+    if status.load is not None:
+        values["kind"], values["load"] = "warehouse", LoadView(**msgspec.structs.asdict(status.load))
     if not payloads:
         values["last_error_sample"] = ""
     return DestinationView(**values)

@@ -16,6 +16,7 @@ from appliance.core.event import Event, Record
 from appliance.core.job import DestinationState
 from appliance.core.settings import Loaded
 from appliance.core.write_keys import Kept
+from appliance.deliver.figures import LoadStatus
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
 
@@ -127,6 +128,11 @@ class DestinationStatus(Protocol):
         """Wall time; 0: never."""
         ...
 
+    @property
+    def load(self) -> LoadStatus | None:
+        """Of a warehouse."""
+        ...
+
 
 class Dispatcher(Protocol):
     """The delivering side."""
@@ -168,6 +174,18 @@ class Dispatcher(Protocol):
 
     async def drain(self, name: str) -> int:
         """Whoever waits for a next try is tried now, an open breaker probes; returns how many people that is."""
+        ...
+
+    async def reload_warehouse(self, name: str) -> tuple[int, int, int]:
+        """Have a warehouse loaded again from where its own cursor stands, as far as the log reaches.
+
+        Returns:
+            First and last sequence that come again, and how many before them are lost.
+
+        Raises:
+            KeyError: no such warehouse.
+            ValueError: it could not be asked where it stands.
+        """
         ...
 
     async def requeue(self, ids: Sequence[int], edited: Record | None = None) -> int:

@@ -166,6 +166,14 @@ class Drained(msgspec.Struct):
     """People who are tried now."""
 
 
+class WarehouseReloaded(msgspec.Struct):
+    destination: str
+    first_sequence: int
+    last_sequence: int
+    lost: int
+    """Sequences before the first that the warehouse lacks as well, and the log does not hold any more."""
+
+
 class Held(msgspec.Struct):
     """A page of the people who wait at a destination, the longest waiting first."""
 

@@ -31,6 +31,8 @@ CallingCode = Annotated[str, msgspec.Meta(extra={"unit": "calling_code"})]
 EventPath = Annotated[str, msgspec.Meta(extra={"unit": "event_path"})]
 CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 """0 stands for no limit: TOML has no word for none."""
+Teaching = Literal["full", "sightings", "none"]
+"""What the events of a source may teach the person graph."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +149,9 @@ class SourceConfig(_Table, frozen=True, kw_only=True):
     """Origins allowed by CORS; empty: any."""
     rate_per_s: Rate | None = None
     """Requests per second; beyond it: 429."""
+    identity: Teaching = "full"
+    """What the person graph learns from it: full; sightings: what is seen together, while alias and merge join no two
+    customers; none: nothing, events only go to whom they name. docs/identity.md says which source should have which."""
 
 
 class RetryConfig(_Table, frozen=True, kw_only=True):
@@ -180,6 +185,19 @@ class BreakerConfig(_Table, frozen=True, kw_only=True):
     """Longest wait between probes."""
 
 
+class LoadConfig(_Table, frozen=True, kw_only=True):
+    """How a warehouse is loaded; other destinations do without it."""
+
+    every: Seconds | None = None
+    """Longest wait between two loads; default: the plug-in's own, 30 s for an embedded warehouse, 5 min for others."""
+    events_max: Count = 20_000
+    """So many waiting events are loaded at once, without waiting; no load has more."""
+    bytes_max: Bytes = 16 * MIB
+    """No load has more bytes of events."""
+    json_paths: list[EventPath] = []
+    """What stays JSON rather than becoming columns: "properties.cart", or "track.properties.cart" of one type alone."""
+
+
 class DestinationConfig(_Table, frozen=True, kw_only=True):
     plugin: str
     """Name of the plug-in file, without .py."""
@@ -195,6 +213,8 @@ class DestinationConfig(_Table, frozen=True, kw_only=True):
     """What to do when it lags too far."""
     breaker: BreakerConfig = BreakerConfig()
     """When to stop trying everybody."""
+    load: LoadConfig = LoadConfig()
+    """How a warehouse is loaded."""
     in_flight_max: Count | None = None
     """Concurrent calls of the plug-in; default: the plug-in's own limit."""
     batch_events_max: Count | None = None

@@ -14,6 +14,8 @@ Type = Literal["int", "float", "string", "text", "datetime", "boolean", "json"]
 
 EXACT_MAX = 10**18
 """A decimal number below it that is whole is an int, with all its digits."""
+Dialect = Literal["duckdb", "postgres", "clickhouse", "bigquery", "snowflake", "redshift", "databricks"]
+"""Kinds of warehouses: each has words, lengths and types of its own."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -42,12 +44,20 @@ class Table(msgspec.Struct):
     (newest); column by column the newest value that is not null stays (fill); there is no key, rows are added."""
     key: tuple[str, ...] = ()
     by: str = "received_at"
-    """The datetime column that tells which row is newer."""
+    """The datetime column that tells which row is newer; "": there is none, and the row that is there stays."""
 
     @property
     def rows(self) -> int:
         """How many."""
         return len(self.values[0]) if self.values else 0
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """Events as tables."""
+
+    tables: list[Table]
+    unmappable: list[tuple[int, str]]
+    """(index of an event that has no place in tables, why)."""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +81,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What a warehouse holds already."""
+    """What a warehouse holds already: its tables, and how far it was loaded."""
 
     tables: dict[str, dict[str, str]]
     """Table -> column -> its type in our words; "other" where it is none that we make."""
@@ -80,7 +90,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a query gave."""
+    """What a query gave: columns and rows, as many as were asked for."""
 
     columns: list[str]
     rows: list[list[Any]]

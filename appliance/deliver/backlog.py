@@ -1,7 +1,7 @@
 """What happens when a destination lags too far: be loud and keep all, or skip the oldest and record it."""
 
 from appliance.core import logs
-from appliance.deliver.worker import Worker
+from appliance.deliver.ports import Station
 from appliance.wal.log import Log, Skip
 
 SHARE_OF_BUDGET = 0.8
@@ -9,14 +9,14 @@ SHARE_OF_BUDGET = 0.8
 _LOG = logs.logger("deliver")
 
 
-def enforce_backlog(worker: Worker, log: Log, disk_bytes_max: int) -> None:
+def enforce_backlog(worker: Station, log: Log, disk_bytes_max: int) -> None:
     """Compare one destination's lag with its bounds and act by its `when_full`; on the delivery loop."""
     rules, name = worker.config.backlog, worker.stream.destination
-    if worker.stream.replay or not worker.feed.behind:
+    if worker.stream.replay or not worker.waits:
         return
     bytes_max = rules.bytes_max or int(disk_bytes_max * SHARE_OF_BUDGET)
     age_max_ms = None if rules.age_max is None else int(rules.age_max * 1000)
-    backlog = log.backlog(name, worker.cursor.low)
+    backlog = log.backlog(name, worker.low)
     if backlog.bytes <= bytes_max and (age_max_ms is None or backlog.age_ms <= age_max_ms):
         return
     if rules.when_full == "block":
@@ -44,9 +44,9 @@ def enforce_backlog(worker: Worker, log: Log, disk_bytes_max: int) -> None:
     )
 
 
-def _where_it_fits(worker: Worker, log: Log, bytes_max: int, age_max_ms: int | None) -> int:
+def _where_it_fits(worker: Station, log: Log, bytes_max: int, age_max_ms: int | None) -> int:
     """The smallest sequence after which nine tenths of the bounds are kept."""
-    low, high = worker.cursor.read, worker.feed.end
+    low, high = worker.taken, worker.end
     while low < high:
         middle = (low + high) // 2
         backlog = log.backlog(worker.stream.destination, middle)

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from appliance.core.errors import PluginFault
+from appliance.core.loads import Dialect
 from appliance.core.settings import HOST_KEYS
 from appliance.deliver.plugin_docs import field_docs
 from appliance.sdk import Answer, Config, Event, Http, Known, Limits, Load, Log
@@ -219,11 +220,10 @@ class _Reader:
     def dialect(self) -> str:
         """The name of the warehouse's dialect."""
         dialect = getattr(self._module, "DIALECT", None)
-        if not isinstance(dialect, str):
-            raise _fault(
-                self._path, 'defines load without a dialect; write DIALECT = "postgres", or another that is known'
-            )
-        return dialect
+        if dialect not in get_args(Dialect):
+            words = f"defines load, and DIALECT is {dialect!r}; write one of {', '.join(get_args(Dialect))}"
+            raise _fault(self._path, words)
+        return str(dialect)
 
     def asked(self, name: str, given: tuple[type, ...], opened: Any, returned: type | None = type(None)) -> Function:
         """A function of a warehouse: its first parameters are of the types `given`, and it runs in a thread."""

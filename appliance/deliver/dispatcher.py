@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,14 +23,18 @@ from appliance.deliver.backlog import enforce_backlog
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.http_client import HttpClient
 from appliance.deliver.instance import Instance
+from appliance.deliver.load_ledger import Reloaded
+from appliance.deliver.load_worker import LoadWorker
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
-from appliance.deliver.ports import Pipeline
+from appliance.deliver.ports import Pipeline, Stages, Station
 from appliance.deliver.replay_names import ReplayNames
-from appliance.deliver.reviving import new_replay
+from appliance.deliver.replays import Replays
 from appliance.deliver.shares import Shares, shares_of
+from appliance.deliver.stream import Delivered, Stream
 from appliance.deliver.watchdog import Watchdog
-from appliance.deliver.worker import Delivered, Stream, Worker
+from appliance.deliver.worker import Worker
+from appliance.sdk import Answer
 from appliance.sdk import Config as PluginConfig
 from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
 
@@ -56,19 +60,23 @@ class Dispatcher:
     """Public methods may be called from any thread; the `async` ones are awaited on another loop than the delivery's.
 
     Args:
+        stages: what makes tables of events, for each warehouse.
         paused_file: JSON list of the destinations that an operator paused; survives a restart. Beside it
             replays.json holds the last number of a replay of each destination.
     """
 
-    def __init__(self, log: Log, pipeline: Pipeline, clock: Clock, config: Config, paused_file: Path) -> None:
-        self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
+    def __init__(
+        self, log: Log, pipeline: Pipeline, stages: Stages, clock: Clock, config: Config, paused_file: Path
+    ) -> None:
+        self._log, self._pipeline, self._stages, self._clock, self._config = log, pipeline, stages, clock, config
         self._wal = config.wal
         """As the log was opened with it: a re-load does not change it."""
         self._paused = Pauses(paused_file)
-        self._replay_names = ReplayNames(paused_file.with_name("replays.json"))
-        self._workers: dict[str, Worker] = {}
+        self.workers: dict[str, Station] = {}
+        """By stream: destinations and replays at work."""
         self._bound: dict[str, Bound] = {}
         self._taps: set[Delivered] = set()
+        self._replays = Replays(self, ReplayNames(paused_file.with_name("replays.json")), log, clock)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="deliver", daemon=True)
         self._wake_pending = False
@@ -77,7 +85,6 @@ class Dispatcher:
         self._client = HttpClient(config.outbound)
         self._acting = asyncio.Lock()
         """Held by whoever starts, stops or counts on workers: one at a time."""
-        self._ending: asyncio.Task[None] | None = None
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -107,7 +114,7 @@ class Dispatcher:
 
     async def apply(self, config: Config, bound: Mapping[str, Bound]) -> list[str]:
         """Go over to another configuration; returns what changed, in words. Unchanged destinations do not notice."""
-        return await self._on_loop(self._alone(self._apply(config, dict(bound))))
+        return await self._on_loop(self.alone(self._apply(config, dict(bound))))
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -119,7 +126,7 @@ class Dispatcher:
         self._check_backlogs()
 
     async def _end(self) -> None:
-        stops = [worker.stop(CALLS_TIMEOUT_S) for worker in self._workers.values()]
+        stops = [worker.stop(CALLS_TIMEOUT_S) for worker in self.workers.values()]
         for failed in [one for one in await asyncio.gather(*stops, return_exceptions=True) if one is not None]:
             _LOG.error("destination_not_stopped_cleanly", error=str(failed), kept="what was not settled is sent again")
         await self._client.close()
@@ -134,9 +141,9 @@ class Dispatcher:
         old, self._bound = self._bound, bound
         new = {name: one for name, one in config.destinations.items() if self._log.progress(name) is None}
         if new:  # For nothing, a re-load would need room in a log that has none.
-            await self._log_write(lambda transaction: self._begin_new(transaction, new))
+            await self.log_write(lambda transaction: self._begin_new(transaction, new))
         self._log.set_active(config.destinations)
-        changes += await self._end_parked(config.destinations)
+        changes += await self._replays.end_parked(config.destinations)
         for name, one in bound.items():
             before = old.get(name)
             if before == one:
@@ -148,28 +155,19 @@ class Dispatcher:
         return changes
 
     async def _remove(self, name: str) -> None:
-        for key, worker in list(self._workers.items()):
+        for key, worker in list(self.workers.items()):
             if worker.stream.destination == name:
-                del self._workers[key]
-                await self._halt(worker)
+                del self.workers[key]
+                await self.halt(worker)
 
-    async def _halt(self, worker: Worker) -> None:
+    async def halt(self, worker: Station) -> None:
         """Stop it. What it gave up waiting for may still be saved: only then is it known where its successor begins."""
         try:
             await worker.stop(CALLS_TIMEOUT_S)
         except TimeoutError:
             _LOG.error("outcomes_not_saved", destination=worker.stream.key, kept="the events, which are sent again")
             with contextlib.suppress(Overloaded, LogFailed):  # Whatever was before it is through then as well.
-                await self._log_write(lambda _: None)
-
-    async def _end_parked(self, configured: Collection[str]) -> list[str]:
-        """Replays of destinations that are not configured any more end, since nobody goes on with them."""
-        changes = []
-        for name, cursor in self._log.replays().items():
-            if cursor.destination not in configured:
-                await self._drop_replay(name, f"destination {cursor.destination} is not configured any more")
-                changes.append(f"replay {name} ended with its destination; start it again where it is still wanted")
-        return changes
+                await self.log_write(lambda _: None)
 
     def _begin_new(self, transaction: Transaction, destinations: Mapping[str, DestinationConfig]) -> None:
         """New ones get their position at once, those whose plug-in is broken too: their events wait in the log."""
@@ -190,67 +188,32 @@ class Dispatcher:
         worker = await self._make(Stream(name, taps=self._taps), one, goes, None)
         worker.paused = name in self._paused or not one.config.enabled
         worker.wake()
-        for replay, cursor in self._log.replays().items():
-            if cursor.destination == name:
-                await self._start_replay(replay, cursor)
+        await self._replays.resume(name)
 
-    async def _start_replay(self, name: str, cursor: ReplayCursor) -> None:
+    async def make_replay(self, name: str, cursor: ReplayCursor, ended: Callable[[], None]) -> None:
+        """Put a replay to work."""
         one = self._bound[cursor.destination]
         goes = self._pipeline.goes(one.config.sources, _names(cursor.destination, one), cursor.criteria)
-
-        def ended() -> None:
-            self._ending = self._loop.create_task(self._alone(self._end_replay(name, cursor)))
-
         worker = await self._make(Stream(cursor.destination, name, cursor, self._taps), one, goes, ended)
         worker.paused = cursor.destination in self._paused or not one.config.enabled
         worker.wake()
 
-    async def _end_replay(self, name: str, cursor: ReplayCursor) -> None:
-        worker = self._workers.get(name)
-        if worker is None or worker.stream.cursor is not cursor:
-            return  # A re-load came first, and what started anew will end again; or it was cancelled.
-        del self._workers[name]
-        await worker.stop(CALLS_TIMEOUT_S)
-        await self._log_write(lambda transaction: transaction.drop_replay(name))
-        _LOG.info("replay_finished", destination=worker.stream.destination, replay=name)
-
-    async def cancel_replay(self, name: str) -> None:
-        """End a replay where it stands: what it holds is dropped, its dead letters stay."""
-        await self._on_loop(self._alone(self._cancel_replay(name)))
-
-    async def _cancel_replay(self, name: str) -> None:
-        if name not in self._log.replays():
-            raise KeyError(name)
-        worker = self._workers.pop(name, None)
-        if worker is not None:
-            await self._halt(worker)
-        await self._drop_replay(name, "cancelled by an operator")
-
-    async def _drop_replay(self, name: str, reason: str) -> None:
-        await self._log_write(lambda transaction: transaction.drop_replay(name, reason))
-        _LOG.warning("replay_ended", replay=name, reason=reason, kept="its dead letters")
-
     async def _make(
         self, stream: Stream, one: Bound, goes: Callable[[Record], bool], ended: Callable[[], None] | None
-    ) -> Worker:
+    ) -> Station:
         instance = Instance(stream.destination, one.plugin, one.options, one.config, self._client)
         await instance.open()
-        worker = Worker(
-            stream,
-            one.config,
-            instance,
-            self._log,
-            self._pipeline,
-            self._clock,
-            goes,
-            self._shares,
-            ended,
-        )
-        self._workers[stream.key] = worker
-        return worker
+        common = (stream, one.config, instance, self._log, self._pipeline, self._clock, goes)
+        station: Station
+        if one.plugin.kind == "load":
+            station = LoadWorker(*common, self._stages(stream.destination, one.plugin.dialect, one.config), ended)
+        else:
+            station = Worker(*common, self._shares, ended)
+        self.workers[stream.key] = station
+        return station
 
     def _shares(self) -> Shares:
-        return shares_of(self._wal, max(len(self._bound), len(self._workers)))
+        return shares_of(self._wal, max(len(self._bound), len(self.workers)))
 
     # Waking --------------------------------------------------------------------------------------------------
 
@@ -265,36 +228,36 @@ class Dispatcher:
 
     def _wake_all(self) -> None:
         self._wake_pending = False
-        for worker in self._workers.values():
+        for worker in self.workers.values():
             worker.wake()
 
     def _check_backlogs(self) -> None:
         self._loop.call_later(BACKLOG_CHECK_S, self._check_backlogs)
-        for worker in list(self._workers.values()):
+        for worker in list(self.workers.values()):
             enforce_backlog(worker, self._log, self._wal.disk_bytes_max)
 
     # What operators ask --------------------------------------------------------------------------------------
 
     def status(self) -> Sequence[DestinationStatus]:
         """Every configured destination in the order of the configuration, then replays under way."""
-        workers = dict(self._workers)
+        workers = dict(self.workers)
         live = [workers[name].status() for name in self._bound if name in workers]
         return live + [worker.status() for worker in workers.values() if worker.stream.replay]
 
     def route(self, record: Record) -> Mapping[str, Sequence[str]]:
         """Destination -> the lanes into which this event goes there; empty where it is filtered."""
         lane, _ = self._pipeline.event(record)
-        workers = dict(self._workers)
-        return {name: [lane] if workers[name].feed.goes(record) else [] for name in self._bound if name in workers}
+        workers = dict(self.workers)
+        return {name: [lane] if workers[name].goes(record) else [] for name in self._bound if name in workers}
 
     def processed(self, record: Record) -> tuple[Event, list[str]]:
         """The event as it leaves the pipeline now, and the destinations that it goes to. Any thread."""
-        goes = {name: worker.feed.goes for name, worker in list(self._workers.items()) if not worker.stream.replay}
+        goes = {name: worker.goes for name, worker in list(self.workers.items()) if not worker.stream.replay}
         return self._pipeline.event(record)[1], [name for name in self._bound if name in goes and goes[name](record)]
 
     def executing(self, sequence: int) -> Mapping[str, int]:
         """Destination or replay -> the attempt under way at this event; those whose plug-in has it in hand now."""
-        workers = dict(self._workers)
+        workers = dict(self.workers)
         return {name: attempt for name, worker in workers.items() if (attempt := worker.executing(sequence))}
 
     def tap(self, callback: Delivered) -> Callable[[], None]:
@@ -314,7 +277,7 @@ class Dispatcher:
         if name not in self._bound:
             raise KeyError(name)
         await asyncio.to_thread(self._paused.set, name, paused)
-        for worker in list(self._workers.values()):
+        for worker in list(self.workers.values()):
             if worker.stream.destination != name:
                 continue
             if paused:
@@ -328,8 +291,8 @@ class Dispatcher:
         Args:
             edited: takes the place of the original; for a single letter, of the same person and sequence.
         """
-        work = operations.requeue(list(ids), edited, self._log, self._pipeline, self._workers)
-        return await self._on_loop(self._alone(work))
+        work = operations.requeue(list(ids), edited, self._log, self._pipeline, self.workers)
+        return await self._on_loop(self.alone(work))
 
     async def drain(self, name: str) -> int:
         """Whoever waits for a next try is tried now, an open breaker probes; returns how many people that is."""
@@ -338,50 +301,63 @@ class Dispatcher:
     async def _drain(self, name: str) -> int:
         if name not in self._bound:
             raise KeyError(name)
-        mine = [worker for worker in self._workers.values() if worker.stream.destination == name]
-        return sum(operations.drain(worker, self._log.log_now_ms()) for worker in mine)
+        mine = [worker for worker in self.workers.values() if worker.stream.destination == name]
+        return sum(worker.hasten(self._log.log_now_ms()) for worker in mine)
 
     async def replay(self, name: str, from_ms: int, to_ms: int, criteria: Mapping[str, str]) -> str:
         """Deliver what was received in [from_ms, to_ms) again; returns the replay's name."""
-        return await self._on_loop(self._alone(self._replay(name, from_ms, to_ms, dict(criteria))))
-
-    async def _replay(self, name: str, from_ms: int, to_ms: int, criteria: dict[str, str]) -> str:
         if name not in self._bound:
             raise KeyError(name)
-        cursor = new_replay(self._log, name, from_ms, to_ms, criteria, self._clock.wall_ms())
-        key = await asyncio.to_thread(self._replay_names.take, name, self._log.replays())
-        await self._log_write(lambda transaction: transaction.save_replay(key, cursor))
-        await self._start_replay(key, cursor)
-        return key
+        return await self._on_loop(self.alone(self._replays.begin(name, from_ms, to_ms, dict(criteria))))
+
+    async def cancel_replay(self, name: str) -> None:
+        """End a replay where it stands: what it holds is dropped, its dead letters stay."""
+        await self._on_loop(self.alone(self._replays.cancel(name)))
 
     async def test(self, name: str, event: Event) -> Result:
         """Call the plug-in once with this event, outside of lanes and log."""
         return await self._on_loop(self._test(name, event))
 
     async def _test(self, name: str, event: Event) -> Result:
-        return await self._workers[name].instance.test(event)
+        return await self.workers[name].test(event)
+
+    async def query(self, name: str, sql: str, rows_max: int) -> tuple[Result, Answer | None]:
+        """Ask a warehouse; None where it gives nothing."""
+        return await self._on_loop(self._warehouse(name).query(sql, rows_max))
+
+    async def reload_warehouse(self, name: str) -> Reloaded:
+        """Have a warehouse loaded again from where its own cursor stands, as far as the log reaches."""
+        return await self._on_loop(self._warehouse(name).reload())
+
+    def _warehouse(self, name: str) -> LoadWorker:
+        worker = self.workers.get(name) if name in self._bound else None
+        if not isinstance(worker, LoadWorker):
+            raise KeyError(name)
+        return worker
 
     async def forget(self, name: str) -> None:
         """End a parked destination: its cursor and held queue go; its dead letters stay until purged."""
-        await self._on_loop(self._alone(self._forget(name)))
+        await self._on_loop(self.alone(self._forget(name)))
 
     async def _forget(self, name: str) -> None:
         if name in self._bound:
             raise ValueError(f"{name} is configured; take [destinations.{name}] out of the file and re-load first")
         if self._log.progress(name) is None:
             raise KeyError(name)
-        await self._log_write(lambda transaction: transaction.forget(name))
+        await self.log_write(lambda transaction: transaction.forget(name))
 
     # Loops ---------------------------------------------------------------------------------------------------
 
-    async def _alone(self, work: Coroutine[Any, Any, T]) -> T:
+    async def alone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this while nobody else starts, stops or counts on workers."""
         async with self._acting:
             return await work
 
     async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def _log_write(self, change: Callable[[Transaction], T]) -> T:
+    async def log_write(self, change: Callable[[Transaction], T]) -> T:
+        """Have something written into the log."""
         written: concurrent.futures.Future[T] = self._log.write(change)
         return await asyncio.wrap_future(written)
 

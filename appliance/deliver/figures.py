@@ -9,6 +9,7 @@ import msgspec
 
 from appliance.core.clock import Clock
 from appliance.core.job import DestinationState
+from appliance.core.loads import Load
 from appliance.core.rates import FIVE_MINUTES, PER_SECOND, Recent
 from appliance.deliver.outcome import Result
 from appliance.wal.types import HeldHead
@@ -27,6 +28,20 @@ class ErrorKind(msgspec.Struct):
     last_ms: int
     """Wall time."""
     sample: str
+
+
+class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What was loaded into a warehouse since the start of the process, and how the last load was."""
+
+    loads_total: int
+    rows_total: int
+    last_ms: int
+    """Wall time of the last load; 0: there was none yet."""
+    last_rows: int
+    last_tables: int
+    last_columns: int
+    """Columns that it added, those of new tables included."""
+    last_duration_ms: float
 
 
 class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +77,33 @@ class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Failed calls per event of the last five minutes, retried ones and given up ones."""
     last_error_ms: int
     """Wall time; 0: never."""
+    load: LoadStatus | None = None
+    """Of a warehouse."""
+
+
+class LoadFigures:
+    """Counts that a warehouse's worker keeps."""
+
+    def __init__(self) -> None:
+        self._status = LoadStatus(
+            loads_total=0, rows_total=0, last_ms=0, last_rows=0, last_tables=0, last_columns=0, last_duration_ms=0.0
+        )
+
+    def loaded(self, load: Load, columns: int, seconds: float, now_ms: int) -> None:
+        """A load went in; it has added so many columns."""
+        self._status = LoadStatus(
+            loads_total=self._status.loads_total + 1,
+            rows_total=self._status.rows_total + load.rows,
+            last_ms=now_ms,
+            last_rows=load.rows,
+            last_tables=len(load.tables),
+            last_columns=columns,
+            last_duration_ms=seconds * 1000,
+        )
+
+    def status(self) -> LoadStatus:
+        """As it is now; any thread."""
+        return self._status
 
 
 class OldestHeld:

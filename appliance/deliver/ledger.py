@@ -202,20 +202,21 @@ class Ledger:
             first_failed_ms=job.first_failed_ms,
             buried_ms=0,
             event=packed_or_empty(job.event),
-            record=self._original(job.sequence),
+            record=original(self._log, job.sequence),
         )
 
-    def _original(self, sequence: int) -> bytes:
-        """The record as it was collected, while the log still has it, undamaged."""
-        try:
-            blocks = self._log.read(sequence - 1, 1)
-        except DamagedBlock:
-            return b""
-        for block in blocks:
-            for record in block.records:
-                if record.sequence == sequence:
-                    return _ENCODER.encode(record)
+
+def original(log: Log, sequence: int) -> bytes:
+    """The record as it was collected, while the log still has it, undamaged; else empty."""
+    try:
+        blocks = log.read(sequence - 1, 1)
+    except DamagedBlock:
         return b""
+    for block in blocks:
+        for record in block.records:
+            if record.sequence == sequence:
+                return _ENCODER.encode(record)
+    return b""
 
 
 def packed_or_empty(event: Event) -> bytes:

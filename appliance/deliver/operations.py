@@ -1,4 +1,4 @@
-"""What operators do to queues: bring dead letters back into them, and hasten whoever waits. On the delivery loop."""
+"""What operators do to queues: bring dead letters back into them. On the delivery loop."""
 
 import asyncio
 from collections import Counter
@@ -6,16 +6,15 @@ from collections.abc import Mapping
 
 from appliance.core import logs
 from appliance.core.event import Record
-from appliance.deliver.ports import Pipeline
+from appliance.deliver.ports import Pipeline, Station
 from appliance.deliver.reviving import revived
-from appliance.deliver.worker import Worker
 from appliance.wal.log import DeadLetter, HeldJob, Log, Transaction
 
 _LOG = logs.logger("deliver")
 
 
 async def requeue(
-    ids: list[int], edited: Record | None, log: Log, pipeline: Pipeline, workers: Mapping[str, Worker]
+    ids: list[int], edited: Record | None, log: Log, pipeline: Pipeline, workers: Mapping[str, Station]
 ) -> int:
     """Bring dead letters back into their lanes at their original sequence; returns how many there still were.
 
@@ -34,7 +33,7 @@ async def requeue(
     busy = {workers[job.destination] for job in jobs.values()}
     for worker in busy:
         await worker.block_loads()
-    taken = {worker.stream.destination: worker.cursor.taken for worker in busy}
+    taken = {worker.stream.destination: worker.taken for worker in busy}
     if edited and any(job.sequence > taken[job.destination] for job in jobs.values()):
         for worker in busy:
             worker.requeued({})
@@ -79,11 +78,3 @@ def _job(letter: DeadLetter, edited: Record | None, pipeline: Pipeline, now_ms: 
             kept="the dead letter",
         )
         return None
-
-
-def drain(worker: Worker, now_ms: int) -> int:
-    """Try everybody now who waits for a next try; returns how many people that is. `now_ms` is log time."""
-    hastened = worker.order.queues.hasten(lambda: now_ms)
-    worker.order.breaker.probe_soon(now_ms)
-    worker.wake()
-    return hastened

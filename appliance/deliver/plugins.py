@@ -129,6 +129,7 @@ def effective_limits(plugin: Plugin, config: Config, destination: DestinationCon
         in_flight_max=destination.in_flight_max or limits.in_flight_max,
         timeout_s=limits.timeout_s if destination.timeout is None else destination.timeout,
         rate_per_s=limits.rate_per_s if destination.rate_per_s is None else destination.rate_per_s,
+        load_every_s=limits.load_every_s,
     )
 
 

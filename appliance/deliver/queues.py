@@ -128,12 +128,10 @@ class Queues:
         if lane.stored:
             self._remember_members(lane)
 
-    def requeued(self, name: str, count: int, now_ms: int, winner: str = "") -> None:
+    def requeued(self, name: str, count: int, now_ms: int) -> None:
         """`count` jobs of this lane were put into the held store from outside, at their original sequences.
 
-        Args:
-            winner: the lane that takes the events of this one now, which may not be known here: a join of a lane in
-                which nothing waits is forgotten.
+        Which lane takes its events now may not be known here: a join of a lane in which nothing waits is forgotten.
         """
         lane = self.lane_of(name)
         lane.stored += count
@@ -143,8 +141,6 @@ class Queues:
         self._remember_members(lane)
         self.all_to_store(lane)
         self.schedule(lane)
-        if winner:
-            self.joined(name, winner)
 
     def spill(self) -> None:
         """Everything that waits in memory goes to the held store: its place in the log is about to be given up."""

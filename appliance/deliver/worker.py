@@ -7,7 +7,6 @@ back, a write became durable, a time came. It never waits; what waits are the ca
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from appliance.core import logs
 from appliance.core.clock import Clock
@@ -18,7 +17,7 @@ from appliance.deliver.breaker import BreakerState
 from appliance.deliver.cursor import Cursor
 from appliance.deliver.feed import Feed
 from appliance.deliver.figures import DestinationStatus, Figures, OldestHeld
-from appliance.deliver.held_store import restore, stored_jobs
+from appliance.deliver.held_store import Restored, stored_jobs
 from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
 from appliance.deliver.lane import Batch, Buried, Effect, Job, Lane, Settled
 from appliance.deliver.ledger import Ledger
@@ -27,7 +26,9 @@ from appliance.deliver.outcome import Result
 from appliance.deliver.ports import Pipeline
 from appliance.deliver.rules import breaker_of, rules_of
 from appliance.deliver.shares import RESERVE_USED_MAX, Shares
-from appliance.wal.log import Log, Progress, ReplayCursor, Transaction
+from appliance.deliver.status import state_of, status_of
+from appliance.deliver.stream import Stream
+from appliance.wal.log import Log, Progress, Transaction
 
 STALLED_S = 1.0
 """Wait after an unexpected error before the destination goes on."""
@@ -40,23 +41,6 @@ CLOSE_S_MIN = 0.3
 SETTLE_TIMEOUT_S = 1.5
 """At a stop, outcomes that cannot be made durable in this time are given up: those events are sent again."""
 _LOG = logs.logger("deliver")
-Delivered = Callable[[str, Event, Result, int, float], None]
-
-
-@dataclass(slots=True)
-class Stream:
-    """What a worker delivers: the live log (default), or a replay of a part of it."""
-
-    destination: str
-    replay: str = ""
-    """Name of the replay; "" for the live log."""
-    cursor: ReplayCursor | None = None
-    taps: set[Delivered] = field(default_factory=set)
-
-    @property
-    def key(self) -> str:
-        """Under which the log keeps its held jobs and joins."""
-        return self.replay or self.destination
 
 
 class Worker:
@@ -100,7 +84,7 @@ class Worker:
         self.cursor = Cursor(saved.low, saved.ranges, saved.parts, saved.read)
         if saved.misconfigured:
             self.order.breaker.restore(saved.misconfigured, log.log_now_ms())
-        restore(self.order.queues, log, stream.key, self._current)
+        self._restored = Restored(self.order.queues, log, stream.key, pipeline, self.cursor)
         until = stream.cursor.until if stream.cursor else None
         self.feed = Feed(
             log,
@@ -143,6 +127,13 @@ class Worker:
         finally:
             await self.instance.close(max(CLOSE_S_MIN, min(CLOSE_TIMEOUT_S, ends_s - self._loop.time())))
 
+    def hasten(self, now_ms: int) -> int:
+        """Try everybody now who waits for a next try; returns how many people that is. `now_ms` is log time."""
+        hastened = self.order.queues.hasten(lambda: now_ms)
+        self.order.breaker.probe_soon(now_ms)
+        self.wake()
+        return hastened
+
     def resume(self) -> None:
         """Deliver again; an open breaker probes at once."""
         self.paused = False
@@ -157,7 +148,8 @@ class Worker:
         """So many jobs were put into these lanes of the held store from outside."""
         self._loads_blocked -= 1
         for lane, count in lanes.items():
-            self.order.queues.requeued(lane, count, self._log.log_now_ms(), self._current(lane))
+            self.order.queues.requeued(lane, count, self._log.log_now_ms())
+        self._restored.again(lanes)
         self.wake()
 
     def skip_to(self, sequence: int) -> tuple[int, int]:
@@ -181,6 +173,13 @@ class Worker:
             self._loop.call_later(STALLED_S, self.wake)
 
     def _turn(self) -> None:
+        self._restored.go_on()
+        if self._restored.waiting:
+            self.ledger.add(self._effects())
+            self.ledger.flush(urgent=self._decisive)
+            if self._restored.ready:
+                self.wake()
+            return
         now_ms = self._log.log_now_ms()
         more = (self._may_read(now_ms) or self.feed.passing) and self.feed.fill()
         self.ledger.add(self._effects())
@@ -298,10 +297,6 @@ class Worker:
 
     # The held store ------------------------------------------------------------------------------------------
 
-    def _current(self, lane: str) -> str:
-        """The lane that takes this one's events where the destination is in the log, which may lag behind the graph."""
-        return self._pipeline.current(lane, self.cursor.read)
-
     def _load(self) -> None:
         while self._loads and not self._loads_blocked and self._loads[0][2] <= self.ledger.durable:
             lane, version, _ = self._loads[0]
@@ -323,6 +318,35 @@ class Worker:
 
     # What operators see --------------------------------------------------------------------------------------
 
+    @property
+    def goes(self) -> Callable[[Record], bool]:
+        """Whether a record goes to this destination."""
+        return self.feed.goes
+
+    @property
+    def low(self) -> int:
+        """Everything up to here is settled."""
+        return self.cursor.low
+
+    @property
+    def taken(self) -> int:
+        """The last sequence that was taken from the log."""
+        return self.cursor.taken
+
+    @property
+    def end(self) -> int:
+        """The last sequence that may be taken now."""
+        return self.feed.end
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are events that were not taken yet, and may be."""
+        return self.feed.behind
+
+    async def test(self, event: Event) -> Result:
+        """Call the plug-in once with this event, outside of lanes and log."""
+        return await self.instance.test(event)
+
     def executing(self, sequence: int) -> int:
         """Attempts at this event, where a call has it in hand now: 1 for its first; 0 where none has. Any thread."""
         for jobs in list(self._in_hand.values()):
@@ -333,57 +357,8 @@ class Worker:
 
     def state(self) -> DestinationState:
         """Where it stands, in the operator's words; any thread."""
-        if self.stopping:
-            return DestinationState.STOPPED
-        if self.paused:
-            return DestinationState.PAUSED
-        breaker = self.order.breaker.state
-        if breaker is not BreakerState.CLOSED:
-            return DestinationState.OPEN if breaker is BreakerState.OPEN else DestinationState.MISCONFIGURED
-        return DestinationState.DEGRADED if self.order.queues.stored else DestinationState.RUNNING
+        return state_of(self)
 
     def status(self) -> DestinationStatus:
         """Its figures at this moment; any thread."""
-        breaker, figures, low = self.order.breaker, self.figures, self.cursor.low
-        waits = self.feed.behind or self.cursor.unsettled or self.order.queues.stored
-        shift_ms = self._clock.wall_ms() - self._log.log_now_ms()
-        closed = breaker.closed
-        return DestinationStatus(
-            name=self.stream.key,
-            plugin=self.config.plugin,
-            state=self.state(),
-            enabled=self.config.enabled,
-            sequence_low=low,
-            lag_events=max(0, self.feed.end - low) if waits else 0,
-            oldest_undelivered_ms=self._oldest_ms() if waits else 0,
-            held_people=sum(1 for lane in list(self.order.queues.lanes.values()) if lane.stored),
-            held_events=self.order.queues.stored,
-            in_flight=self.order.queues.in_flight_jobs,
-            delivered_total=figures.delivered_total,
-            failed_total=figures.failed_total,
-            aborted_total=figures.aborted_total,
-            filtered_total=self.feed.filtered_total,
-            latency_p50_ms=figures.latency_ms(0.5),
-            latency_p95_ms=figures.latency_ms(0.95),
-            last_error=self.ledger.refusal or figures.last_error,
-            last_error_sample=figures.last_error_sample,
-            breaker={
-                "state": breaker.state.value,
-                "cause": breaker.cause,
-                "opened_ms": 0 if closed else breaker.opened_ms + shift_ms,
-                "next_probe_ms": 0 if closed else breaker.next_probe_ms + shift_ms,
-            },
-            errors=dict(figures.errors),
-            unsaved=self.ledger.unsaved,
-            hung=self.instance.hung,
-            sources=self.config.sources,
-            delivered_per_s=figures.delivered_per_s,
-            failed_5m=figures.failed_5m,
-            last_error_ms=figures.last_error_ms,
-        )
-
-    def _oldest_ms(self) -> int:
-        now_ms = self._log.log_now_ms()
-        held = self._oldest.first_failed_ms(now_ms) if self.order.queues.stored else 0
-        held_age = now_ms - held if held else 0
-        return max(held_age, self._log.backlog(self.stream.destination, self.cursor.low).age_ms)
+        return status_of(self, self._log, self._clock, self._oldest)

@@ -12,17 +12,33 @@ from appliance.identity.person import merge_number, merge_text
 from appliance.identity.review import Review, Suggesting
 from appliance.identity.rules import Id
 from appliance.identity.split import Splitter
-from appliance.identity.stitch import ANEW, FORBIDDEN, HOLDS, REASONS, UNDONE, Stitcher
+from appliance.identity.stitch import ANEW, DAY_MS, FORBIDDEN, HOLDS, REASONS, UNDONE, Stitcher
 
 TYPE = "@identity"
 """The type of the record; its source is "", which no client's can be."""
 
 
-class Act(msgspec.Struct, omit_defaults=True):
-    """One of these."""
+class Undoing(msgspec.Struct):
+    """Which merge is undone: that of these two ids.
 
-    undo: str = ""
-    """Name of a merge."""
+    They are the same in every graph that reads this log; a merge's name and place are not. A graph that is made anew
+    counts the logs from 0 again, and where the log was trimmed, the two were joined by another event or by none.
+    """
+
+    merge: str
+    """How the graph called it when that was asked for; for words alone."""
+    ids: tuple[Id, Id]
+    """By which two people became one."""
+
+
+class Act(msgspec.Struct, omit_defaults=True):
+    """One of these, and who asked for it.
+
+    Ids stand in it by type and value, as the graph keeps them: what is known of an id by a number is known to one file.
+    """
+
+    undo: Undoing | str = ""
+    """A name alone stands in entries of before: it is taken for a merge of the graph that reads it."""
     forbid: tuple[Id, Id] | None = None
     allow: tuple[Id, Id] | None = None
     link: tuple[Id, Id] | None = None
@@ -33,6 +49,14 @@ class Act(msgspec.Struct, omit_defaults=True):
     """They are not one person: a rejected suggestion."""
     rules: msgspec.Raw = msgspec.Raw()
     """The identity configuration from here on."""
+    by: str = ""
+    """Who asked for it, as the audit trail calls them; "" for entries of before."""
+
+
+class _Kept(Act, omit_defaults=True):
+    """An act as the graph keeps it: of suggestions, that there were some."""
+
+    suggest: Any = None
 
 
 class Outcome(msgspec.Struct, omit_defaults=True):
@@ -45,9 +69,14 @@ class Outcome(msgspec.Struct, omit_defaults=True):
     """The people that the ids of the act belong to now."""
     count: int = 0
     """Of what was suggested, how much is there to decide."""
+    by: str = ""
+    """Who asked for it."""
+    when_ms: int = 0
+    """Wall time at which they did; 0: nobody knows."""
 
 
 _ACT = msgspec.json.Decoder(Act)
+_KEPT = msgspec.json.Decoder(_Kept)
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -75,11 +104,16 @@ class Acting:
     def act(self, act: Act, record: Record, place: int) -> Outcome:
         """Do it at this place; what is not possible is said in the outcome."""
         self._stitcher.begin(place)
+        outcome = self._outcome(act, record, place)
+        outcome.by, outcome.when_ms = act.by, record.received_ms
+        return outcome
+
+    def _outcome(self, act: Act, record: Record, place: int) -> Outcome:
         try:
             if act.undo:
-                return self._undo(act.undo, place)
+                return self._undo(act.undo, record, place)
             if act.forbid:
-                return self._forbid(act.forbid, place)
+                return self._forbid(act.forbid, record, place)
             if act.allow:
                 return self._allow(act.allow)
             if act.link:
@@ -94,22 +128,32 @@ class Acting:
             return Outcome(f"nothing was changed: {error}", False)
         return Outcome("nothing was asked for", False)
 
-    def _undo(self, name: str, place: int) -> Outcome:
-        stitcher, store, merge = self._stitcher, self._stitcher.store, merge_number(name)
+    def _undo(self, asked: Undoing | str, record: Record, place: int) -> Outcome:
+        stitcher = self._stitcher
+        name, ids = (asked.merge, asked.ids) if isinstance(asked, Undoing) else self._merge_named(asked)
+        a, b = self._both(ids, record)
+        one, two = stitcher.root(a.origin), stitcher.root(b.origin)
+        if one == two:
+            self._splitter.undo(a.number, b.number, one, place)
+        elif not stitcher.store.edge_states({(a.number, b.number), (b.number, a.number)}):
+            # A graph made anew of a log that was trimmed: what joined them is gone, and must not come again either.
+            stitcher.put_edge(a, b, Seen(place, record, ids, True), UNDONE)
+        else:
+            raise ValueError(f"merge {name} holds no more: its ids are of two people already")
+        return Outcome(f"merge {name} is undone", True, self._people(ids))
+
+    def _merge_named(self, name: str) -> tuple[str, tuple[Id, Id]]:
+        """How a merge of this graph is written, and the ids by which it came about."""
+        store, merge = self._stitcher.store, merge_number(name)
         row = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge)), None)
         if row is None or not row[0]:
-            raise ValueError(f"there is no merge {name}; `sternpost people merges` lists them")
-        a, b = row
-        ids = [store.id_of(row) for row in store.ids([a, b])]
-        one, two = (stitcher.root(known.origin) for known in self._both((ids[0], ids[1])))
-        if one != two:
-            raise ValueError(f"merge {merge_text(merge)} holds no more: its ids are of two people already")
-        self._splitter.undo(a, b, one, place)
-        return Outcome(f"merge {merge_text(merge)} is undone", True, self._people(ids))
+            raise ValueError(f"there is no merge {name}")
+        ids = {one.id: store.id_of(one) for one in store.ids(row)}
+        return merge_text(merge), (ids[row[0]], ids[row[1]])
 
-    def _forbid(self, pair: tuple[Id, Id], place: int) -> Outcome:
+    def _forbid(self, pair: tuple[Id, Id], record: Record, place: int) -> Outcome:
         stitcher, forbidden = self._stitcher, self._stitcher.forbidden
-        one, two = self._both(pair)
+        one, two = self._both(pair, record)
         if forbidden.has(one.number, two.number):
             return Outcome("they were forbidden to be one person already", False, self._people(pair))
         root = stitcher.root(one.origin)
@@ -137,7 +181,7 @@ class Acting:
 
     def _link(self, pair: tuple[Id, Id], record: Record, place: int) -> Outcome:
         stitcher = self._stitcher
-        one, two = self._both(pair)
+        one, two = self._both(pair, record)
         state = stitcher.link(one, two, Seen(place, record, pair, True))
         if state != HOLDS:
             raise ValueError(f"they cannot be one person: {REASONS[state]}")
@@ -148,17 +192,35 @@ class Acting:
         one, two = self._both(pair)
         return one.number, two.number
 
-    def _both(self, pair: tuple[Id, Id]) -> list[Known]:
+    def _both(self, pair: tuple[Id, Id], record: Record | None = None) -> list[Known]:
+        """Two ids that were known when the act was asked for.
+
+        Args:
+            record: of the act. A graph that is made anew of a log that was trimmed may not know them any more; they
+                are somebody from here on, of whom the act holds. None: then there is nothing to do for it.
+        """
         if pair[0] == pair[1]:
             raise ValueError("that is the same id twice")
-        found = []
+        stitcher, found = self._stitcher, []
         for one in pair:
             # Asking the stitcher for an id that nobody has would reserve a number for it.
-            known = self._stitcher.known(one) if self._stitcher.store.find([one]) else None
+            known = stitcher.known(one) if stitcher.store.find([one]) else None
+            if known is None and record is not None:
+                known = self._met(one, record.received_ms)
             if known is None:
                 raise ValueError(f"nobody has the {one.type} {one.value}")
             found.append(known)
         return found
+
+    def _met(self, one: Id, received_ms: int) -> Known | None:
+        """An id that is new here, as somebody of their own; None: its type is one too many."""
+        stitcher = self._stitcher
+        stitcher.store.word(one.type, ours=stitcher.rules.names(one.type))
+        known = stitcher.known(one)
+        if known is not None:
+            stitcher.mint(known)
+            known.first_ms, known.last_day = received_ms, received_ms // DAY_MS
+        return known
 
     def _people(self, ids: Sequence[Id]) -> list[str]:
         stitcher = self._stitcher
@@ -169,6 +231,11 @@ class Acting:
 def kept_json(act: Act, record: Record) -> str:
     """The act as the graph keeps it beside its outcome."""
     return record.raw.decode() if act.suggest is None else '{"suggest":{}}'
+
+
+def act_kept(text: str) -> Act:
+    """What `kept_json` was given, but for suggestions."""
+    return _KEPT.decode(text)
 
 
 def outcome_json(outcome: Outcome) -> str:

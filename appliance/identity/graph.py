@@ -15,9 +15,11 @@ from appliance.identity.person import Names, number_of, place_of
 from appliance.identity.rules import Rules
 from appliance.identity.split import Splitter
 from appliance.identity.stitch import Change, Stitcher
-from appliance.identity.store import Store
+from appliance.identity.store import WORDS_MAX, Store
 from appliance.identity.traits_kept import KeptTraits
 
+AHEAD_EVENTS = 8
+"""After somebody was parted the graph reads ahead for so many events, then for twice as many."""
 _LOG = logs.logger("identity")
 
 
@@ -168,7 +170,8 @@ class Graph:
 
     def _stitch(self, records: Sequence[Record]) -> list[int]:
         stitcher, people = self._stitcher, []
-        base, read, keep_traits = place_of(self._log, 0), self._rules.read, self._rules.keep_traits
+        base, rules = place_of(self._log, 0), self._rules
+        read, teaches, keep_traits = rules.read, rules.teaches, rules.keep_traits
         settled = stitcher.settled.key
         events = []
         for record in records:
@@ -177,11 +180,19 @@ class Graph:
             key = None if again else settled(ids, day_of(record))
             events.append(Seen(base | record.sequence, record, tuple(ids), explicit, key))
         self._name(events)
-        stitcher.prefetch(events)
-        for seen in events:
+        fetched, more = 0, len(events)
+        for at, seen in enumerate(events):
+            if at == fetched:
+                stitcher.prefetch(events[at : at + more])
+                fetched, more = at + more, 2 * more
+            if not teaches(seen.record.source):
+                people.append(self._attribute(seen))
+                continue
             person = stitcher.stitch(seen)
             while stitcher.to_share:  # Without them the event may have another hub, and show that more are shared.
-                self._share(seen.place)
+                self._splitter.share(stitcher.to_share, seen.place)
+                stitcher.prefetch([seen])  # All was forgotten. The next may do the same: what is read ahead only grows.
+                fetched, more = at + 1, AHEAD_EVENTS
                 person = stitcher.stitch(seen)
             people.append(person)
             if seen.record.type == "identify" and keep_traits:
@@ -191,22 +202,28 @@ class Graph:
         self._traits.flush()
         return people
 
+    def _attribute(self, seen: Seen) -> int:
+        """The person of an event that teaches nothing: who is new is taken note of, who is known not even as seen."""
+        known = self._stitcher.known(seen.ids[0]) if seen.ids else None
+        return self._stitcher.root(known.origin) if known and known.origin else self._stitcher.stitch(seen)
+
     def _name(self, events: Sequence[Seen]) -> None:
         """Number new words in the order of the events: for which of them there is room does not depend on batches."""
-        store, words, ours = self.store, self.store.words, self._rules.names
+        store, words, ours, left = self.store, self.store.words, self._rules.names, ""
         for seen in events:
             if seen.record.source not in words:
                 store.word(seen.record.source, ours=True)
             for type, _ in seen.ids:
-                if type not in words:
-                    store.word(type, ours=ours(type))
-
-    def _share(self, place: int) -> None:
-        shared, self._stitcher.to_share = self._stitcher.to_share, []
-        for known in shared:
-            again = self._stitcher.known(known.id)
-            assert again is not None
-            self._splitter.share(again, place)
+                if type not in words and store.word(type, ours=ours(type)) is None:
+                    left = type
+        if left:
+            _LOG.warning(
+                "id_type_left_out",
+                type=left,
+                error=f"clients have made up {WORDS_MAX} types of ids, and no more are taken",
+                kept="its event, without ids of this type",
+                advice=f'where people are known by it, give it a table: [identity.ids."{left}"]',
+            )
 
     def _act(self, act: Act | None, record: Record, place: int) -> None:
         if act is None:

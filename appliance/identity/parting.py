@@ -1,5 +1,6 @@
 """What an undo or a forbid would do: who is parted from whom, worked out as the graph would, and nothing changed."""
 
+from appliance.identity.findings import Merge
 from appliance.identity.forbidden import Forbidden
 from appliance.identity.lookup import Lookup, one_moment, roots
 from appliance.identity.person import merge_number
@@ -11,33 +12,67 @@ Groups = list[list[Id]]
 """The ids of each person that there would be, the largest first; one group where nobody is parted."""
 
 
-class Unknown(ValueError):
-    """What was asked for is not there; the text says what, and what to do."""
+_MERGES = "`sternpost people merges` lists those that hold, such as 17"
 
 
-class Ended(ValueError):
-    """A merge that does not hold any more; the text says why."""
+class Refused(ValueError):
+    """Nobody can be parted so; the text says why.
+
+    Attributes:
+        next_step: what to do.
+    """
+
+    def __init__(self, words: str, next_step: str) -> None:
+        super().__init__(words)
+        self.next_step = next_step
 
 
-def of_merge(lookup: Lookup, name: str) -> Groups:
-    """Who would be parted from whom if this merge were undone.
+class Unknown(Refused):
+    """What was asked for is not there."""
+
+
+class Ended(Refused):
+    """A merge that does not hold any more."""
+
+
+def held(lookup: Lookup, name: str) -> Merge:
+    """A merge that can be undone.
 
     Raises:
         Unknown: there is no such merge.
         Ended: it does not hold any more.
-        ValueError: no merge can be called so.
+        Refused: no merge can be called so.
     """
-    merge = lookup.merge(name)
+    return _held(lookup, name)[0]
+
+
+def of_merge(lookup: Lookup, name: str) -> Groups:
+    """Who would be parted from whom if this merge were undone. Errors as `held`."""
+    store = lookup.store()
+    with one_moment(store):
+        _, person, a, b = _held(lookup, name)
+        return _groups(store, lookup.rules, person, a, b)
+
+
+def _held(lookup: Lookup, name: str) -> tuple[Merge, int, int, int]:
+    """The merge, the person who came of it as they are now, and its two ids."""
+    try:
+        merge = lookup.merge(name)
+    except ValueError as error:
+        raise Refused(str(error), _MERGES) from None
     if merge is None:
-        raise Unknown(f"there is no merge {name}; `sternpost people merges` lists them")
+        raise Unknown(f"there is no merge {name}", _MERGES)
     store = lookup.store()
     with one_moment(store):
         a, b = next(iter(store.rows("SELECT a, b FROM merges WHERE merge = ?", merge_number(name))))
         at = set(roots(store, [row.origin for row in store.ids([a, b])]).values())
-        if len(at) > 1:
-            why = merge.ended or "its ids are of two people already"
-            raise Ended(f"merge {merge.name} holds no more: {why}")
-        return _groups(store, lookup.rules, at.pop(), a, b)
+    if len(at) > 1:
+        why = merge.ended or "its ids are of two people already"
+        next_step = (
+            "`sternpost people merges --all` lists what ended, and `people allow` lets two ids be one person's again"
+        )
+        raise Ended(f"merge {merge.name} holds no more: {why}", next_step)
+    return merge, at.pop(), a, b
 
 
 def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
@@ -45,7 +80,7 @@ def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
 
     Raises:
         Unknown: nobody has one of them.
-        ValueError: both are the same.
+        Refused: both are the same.
     """
     store = lookup.store()
     with one_moment(store):
@@ -60,11 +95,11 @@ def of_pair(lookup: Lookup, one: Id, two: Id) -> Groups:
 
 def _both(store: Store, one: Id, two: Id) -> list[IdRow]:
     if one == two:
-        raise ValueError("that is the same id twice")
+        raise Refused("that is the same id twice", "name two ids; `sternpost people show ID` lists those of a person")
     rows = store.find([one, two])
     for each in (one, two):
         if each not in rows:
-            raise Unknown(f"nobody has the {each.type} {each.value}; `sternpost people find` looks for ids")
+            raise Unknown(f"nobody has the {each.type} {each.value}", "`sternpost people find ID` looks for ids")
     return [rows[one], rows[two]]
 
 

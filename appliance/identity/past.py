@@ -78,6 +78,12 @@ class Past:
         store = self.store()
         return _root(person, _by_loser(store.merge_rows([person])), place_of(self._log(store), at))
 
+    def knows(self, person: int) -> bool:
+        """Whether anybody of this number has or had ids here."""
+        sql = """SELECT 1 FROM ids WHERE origin = ?1 UNION ALL SELECT 1 FROM merges WHERE loser = ?1
+            UNION ALL SELECT 1 FROM merges WHERE winner = ?1 AND until IS NULL LIMIT 1"""
+        return self.store().one(sql, person) is not None
+
     def outcome(self, sequence: int) -> Outcome:
         """What came of an act, once the graph has come by.
 

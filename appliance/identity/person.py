@@ -57,10 +57,10 @@ def merge_number(text: str) -> int:
     sequence, _, ordinal = rest.partition(".")
     numbers = [part or "0" for part in (log, sequence, ordinal)]
     if not sequence or not all(part.isascii() and part.isdecimal() for part in numbers):
-        raise ValueError(f"{text!r} is no merge; `sternpost people merges` lists them")
+        raise ValueError(f"{text!r} is no merge")
     first, second, third = map(int, numbers)
     if first >= LOGS_MAX or second >= SEQUENCES_MAX or third >= ORDINALS_MAX:
-        raise ValueError(f"{text!r} is no merge; `sternpost people merges` lists them")
+        raise ValueError(f"{text!r} is no merge")
     return number_of(place_of(first, second), third)
 
 

@@ -13,6 +13,8 @@ Where ids stand:
     alias, merge                    only what the client names: userId (anonymousId where there is none) and previousId,
                                     or mergeProperties; these are `explicit`
 
+From a source that teaches `sightings` no event is explicit; from one that teaches `none` the first id alone is taken.
+
 That alias and merge take no more is meant: an explicit sighting joins even two unique ids, and the anonymousId that an
 SDK adds by itself may be a browser that somebody else has used.
 
@@ -20,14 +22,14 @@ Source: RudderStack event spec, Alias and Merge; Segment spec, Alias and Identif
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 
 from appliance.core import json_text
-from appliance.core.config import ID_TYPES, IdentityConfig, IdTypeConfig
+from appliance.core.config import ID_TYPES, Config, IdentityConfig, IdTypeConfig, Teaching
 from appliance.core.event import Record
 from appliance.core.id_text import clean_id, id_of
 from appliance.identity import normalise
@@ -37,6 +39,8 @@ from appliance.identity.type_rules import EXTERNAL, TypeRules, filled
 
 IDS_MAX = 20
 """So many ids of one event count, by priority, and so many entries of a list of ids are looked at."""
+LISTED_MAX = 8
+"""So many of them may stand in lists, whose length and types whoever sends the event is free to choose."""
 SHOWN_CHARACTERS_MAX = 100
 """So much of a value that is left out is kept with the reason."""
 
@@ -44,7 +48,10 @@ IS_NO_SCALAR = "is neither text nor a number"
 IS_NO_TYPE = "has no type: up to 64 letters, digits, `-`, `_`, `.`; a letter or digit first"
 IS_EMPTY = "is empty"
 IS_NO_PERSON = "names something else than a person"
+IS_OFF = "is of a type that is switched off (`enabled = false`)"
 IS_TOO_MANY = f"is one of more than {IDS_MAX} ids in one event"
+IS_NOT_FIRST = "is not the first id of an event whose source teaches nothing"
+IS_TOO_MANY_LISTED = f"is one of more than {LISTED_MAX} ids in the lists of one event"
 
 _PLACES: list[tuple[str, Place]] = [
     ("email", ("traits", "email")),
@@ -58,6 +65,8 @@ _LISTS: list[tuple[str, Place]] = [("", ("context", "externalId")), ("", ("conte
 _SPELLINGS = {name.replace("_", ""): name for name in ID_TYPES} | {"e-mail": "email", "mobile": "phone"}
 """How clients may call our types, in lower case and without `_`."""
 
+_SOURCES = "sources"
+"""Beside the keys of `[identity]` in a graph's rules: what the sources may teach that may not teach all."""
 _ABSENT = (b"", b"null")
 _EXPLICIT = frozenset(("alias", "merge"))
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -112,6 +121,10 @@ _NAMED_IDS, _ENTRY = msgspec.json.Decoder(_NamedIds), msgspec.json.Decoder(_Entr
 class Rules:
     """The configured rules, compiled.
 
+    Args:
+        config: `[identity]`.
+        teaching: by source, what its events may teach; a source that is not named teaches all.
+
     Attributes:
         shared_after: an id that is not unique itself and was seen with more different unique ids is shared.
         ids_max: no person has more ids altogether; None: no limit.
@@ -120,11 +133,15 @@ class Rules:
             place of the log does not change when a later version has other defaults.
     """
 
-    def __init__(self, config: IdentityConfig) -> None:
+    def __init__(self, config: IdentityConfig, teaching: Mapping[str, Teaching] | None = None) -> None:
         config = filled(config)
+        self._teaching = {name: word for name, word in (teaching or {}).items() if word != "full"}
         self.shared_after, self.ids_max = config.shared_after, config.ids_max or None
         self.keep_traits = config.keep_traits
         self.json = msgspec.json.encode(config, order="deterministic")
+        if self._teaching:  # Without, the bytes are those of versions that knew of no such thing.
+            sources = msgspec.json.encode(self._teaching, order="deterministic")
+            self.json = self.json[:-1] + b',"%s":%s}' % (_SOURCES.encode(), sources)
         self._types = {name: TypeRules(name, table, config.phone_country) for name, table in config.ids.items()}
         self._external = TypeRules("", EXTERNAL, config.phone_country)
         self._user_first = self.priority("user_id") <= self.priority("anonymous_id")
@@ -134,19 +151,40 @@ class Rules:
         self._reader = Reader([place for _, place in places])
 
     @classmethod
+    def configured(cls, config: Config) -> "Rules":
+        """Those of a whole configuration: `[identity]`, and what each source may teach."""
+        return cls(config.identity, {name: source.identity for name, source in config.sources.items()})
+
+    @classmethod
     def from_json(cls, json: bytes) -> "Rules":
         """The rules that `json` was written from; keys that this version does not know are passed over.
 
         Raises:
             msgspec.DecodeError: it is no JSON, or no rules.
         """
-        table = _known(msgspec.json.decode(json, type=dict[str, Any]), IdentityConfig)
+        whole = msgspec.json.decode(json, type=dict[str, Any])
+        teaching = msgspec.convert(whole.get(_SOURCES, {}), dict[str, Teaching])
+        table = _known(whole, IdentityConfig)
         ids = msgspec.convert(table.get("ids", {}), dict[str, dict[str, Any]])
         table["ids"] = {name: _known(inner, IdTypeConfig) for name, inner in ids.items()}
-        return cls(msgspec.convert(table, IdentityConfig))
+        return cls(msgspec.convert(table, IdentityConfig), teaching)
+
+    def teaches(self, source: str) -> bool:
+        """Whether the graph learns anything from events of this source."""
+        return self._teaching.get(source) != "none"
 
     def read(self, record: Record) -> Sighting:
         """The ids of an event; never raises, whatever stands in it."""
+        sighting = self._read(record)
+        if not (teaching := self._teaching.get(record.source)):
+            return sighting
+        ids, _, left = sighting
+        if teaching == "none":
+            left += [(one, IS_NOT_FIRST) for one in ids[1:]]
+            ids = ids[:1]
+        return Sighting(ids, False, left)
+
+    def _read(self, record: Record) -> Sighting:
         sieve, type = _Sieve(self), record.type
         if type in _EXPLICIT:
             sieve.take_explicit(record)
@@ -217,43 +255,57 @@ def _known(table: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
 class _Sieve:
     """Collects the ids of one event."""
 
-    __slots__ = ("ids", "left", "rules")
+    __slots__ = ("ids", "left", "listed", "rules")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.ids: list[Id] = []
         self.left: list[tuple[Id, str]] = []
+        self.listed: set[Id] = set()
+        """Those that stand in a list and nowhere else."""
 
     def sighting(self, explicit: bool) -> Sighting:
         """What has been collected."""
         ids = self.ids
         if len(ids) > 1:
             ids = sorted(dict.fromkeys(ids), key=self._priority)
-            for one in ids[IDS_MAX:]:
-                self.refuse(*one, IS_TOO_MANY)
-            del ids[IDS_MAX:]
+            if over := [one for one in ids if one in self.listed][LISTED_MAX:]:
+                ids = self._without(over, ids, IS_TOO_MANY_LISTED)
+            if len(ids) > IDS_MAX:
+                ids = self._without(ids[IDS_MAX:], ids, IS_TOO_MANY)
         return Sighting(ids, explicit, self.left)
+
+    def _without(self, over: list[Id], ids: list[Id], reason: str) -> list[Id]:
+        for one in over:
+            self.refuse(*one, reason)
+        gone = set(over)
+        return [one for one in ids if one not in gone]
 
     def _priority(self, id: Id) -> int:
         return self.rules.of(id.type).priority
 
-    def offer(self, type: str, text: str) -> None:
-        """A value as text."""
+    def offer(self, type: str, text: str, *, listed: bool = False) -> None:
+        """A value as text; `listed` where it is an entry of a list."""
         rules = self.rules.of(type)
-        if not rules.enabled:
-            return
         try:
             value = rules.value_of(text)
+            if value and not rules.enabled:
+                raise LeftOut(IS_OFF)
         except LeftOut as reason:
             self.refuse(type, text, str(reason))
             return
         if value:
-            self.ids.append(Id(type, value))
+            one = Id(type, value)
+            if not listed:
+                self.listed.discard(one)
+            elif one not in self.ids:
+                self.listed.add(one)
+            self.ids.append(one)
 
-    def offer_json(self, type: str, value: bytes) -> None:
-        """A value as JSON."""
-        if self.rules.of(type).enabled and (text := self._text(type, value)):
-            self.offer(type, text)
+    def offer_json(self, type: str, value: bytes, *, listed: bool = False) -> None:
+        """A value as JSON; `listed` where it is an entry of a list."""
+        if text := self._text(type, value):
+            self.offer(type, text, listed=listed)
 
     def _text(self, type: str, value: bytes) -> str:
         """The text of a JSON value; "" where it is absent, or can be no id and is noted as left out."""
@@ -295,7 +347,7 @@ class _Sieve:
         elif bytes(named.identifierType) not in _ABSENT or bytes(named.collection) not in (*_ABSENT, b'"users"'):
             self.refuse_json(type, value, IS_NO_PERSON)
         else:
-            self.offer_json(type, value)
+            self.offer_json(type, value, listed=True)
 
     def take_explicit(self, record: Record) -> None:
         """The ids that an alias or a merge names."""

@@ -5,7 +5,8 @@ and merges of which both ids stay together, are as they were. So an undo gives b
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from appliance.core.errors import SternpostError
@@ -76,7 +77,11 @@ def components(
 
 
 def assign(
-    groups: Sequence[Sequence[int]], origins: Mapping[int, int], merges: Sequence[MergeRow], root: int, alone: int = 0
+    groups: Sequence[Sequence[int]],
+    origins: Mapping[int, int],
+    merges: Sequence[MergeRow],
+    root: int,
+    alone: Collection[int] = (),
 ) -> Assigned:
     """Who each group is: the person that all of them were, the one it was before it was joined to others, or a new one.
 
@@ -85,7 +90,7 @@ def assign(
         origins: the person that each id was given; the oldest first.
         merges: those by which these people are one, in force.
         root: whom they became.
-        alone: an id whose group, itself alone, is somebody new in any case; 0: there is none.
+        alone: ids each of which is a group by itself, and somebody new as long as there is anybody else.
     """
     group_of = {number: index for index, numbers in enumerate(groups) for number in numbers}
     homes = _homes(group_of, origins, merges, root, alone)
@@ -120,14 +125,17 @@ def assign(
 
 
 def _homes(
-    group_of: Mapping[int, int], origins: Mapping[int, int], merges: Sequence[MergeRow], root: int, alone: int
+    group_of: Mapping[int, int],
+    origins: Mapping[int, int],
+    merges: Sequence[MergeRow],
+    root: int,
+    alone: Collection[int],
 ) -> dict[int, int]:
     """The group where each person is at home: that of their oldest id, or of the oldest of those who became them."""
     winner = {merge.loser: merge.winner for merge in merges}
     own: dict[int, int] = {}
-    for number, origin in origins.items():
-        if number != alone:
-            own.setdefault(origin, group_of[number])
+    for number in [each for each in origins if each not in alone] or origins:
+        own.setdefault(origins[number], group_of[number])
     below: dict[int, int] = {}
     for origin, group in own.items():
         person = winner.get(origin)
@@ -149,23 +157,25 @@ class Splitter:
     def __init__(self, stitcher: Stitcher) -> None:
         self._stitcher, self._store = stitcher, stitcher.store
 
-    def share(self, known: Known, place: int) -> None:
-        """From here on this id is shared: it leaves its person and is one of its own.
+    def share(self, ids: Iterable[Known], place: int) -> None:
+        """From here on these ids are shared: each leaves its person and is one of its own.
 
-        Where too many people would come of it, which takes limits that are off, they stay one; the id is shared.
+        All leave at once, so that a person is taken apart once however many of their ids leave, and which of them goes
+        first is no question. Where too many people would come of it, which takes limits that are off, they stay one;
+        the ids are shared.
         """
         stitcher = self._stitcher
-        if known.shared:
-            return
-        known.shared = place
-        stitcher.touch(known)
+        leaving: dict[int, set[int]] = {}
+        for known in ids:
+            if not known.shared:
+                known.shared = place
+                stitcher.touch(known)
+                leaving.setdefault(stitcher.root(known.origin), set()).add(known.number)
         stitcher.flush()
-        root = stitcher.root(known.origin)
-        cut = {(edge.a, edge.b): SHARED for edge in self._edges(root) if known.number in (edge.a, edge.b)}
-        try:
-            self._part(root, place, cut, {}, alone=known.number)
-        except TooMany:
-            stitcher.forget()
+        for root, numbers in leaving.items():
+            with suppress(TooMany):
+                self._part(root, place, {}, {}, alone=numbers)
+        stitcher.forget()
 
     def undo(self, a: int, b: int, root: int, place: int) -> None:
         """Part two ids of one person by leaving out what joins them.
@@ -185,12 +195,11 @@ class Splitter:
         self._stitcher.flush()
         self._part(root, place, {(a, b): FORBIDDEN, (b, a): FORBIDDEN}, {a: {b}, b: {a}})
 
-    def _edges(self, root: int) -> list[EdgeRow]:
-        numbers = [row.id for row in self._store.members([root])]
-        return self._store.edges_of(numbers, holding=True)
-
-    def _part(self, root: int, place: int, cut: Pairs, apart: Apart, state: int = FORBIDDEN, alone: int = 0) -> None:
-        """Leave out the edges in `cut` and those that join ids which are to be apart; give each group its person."""
+    def _part(
+        self, root: int, place: int, cut: Pairs, apart: Apart, state: int = FORBIDDEN, alone: Collection[int] = ()
+    ) -> None:
+        """Leave out the edges in `cut`, those of ids in `alone`, which are shared, and those that join ids which are to
+        be apart; give each group its person."""
         store = self._store
         self._stitcher.settled.parted(root)
         # By type and value, not by number: a graph made anew has other numbers, and must come to the same people.
@@ -201,6 +210,7 @@ class Splitter:
         edges = store.edges_of(members, holding=True)
         present = {(edge.a, edge.b) for edge in edges}
         cut = {pair: why for pair, why in cut.items() if pair in present}
+        cut |= {(edge.a, edge.b): SHARED for edge in edges if edge.a in alone or edge.b in alone}
         edges = [edge for edge in edges if (edge.a, edge.b) not in cut]
         edges.sort(key=lambda edge: (edge.place, rank[edge.a], rank[edge.b]))
         both = {number: set(others) for number, others in self._stitcher.forbidden.pairs.items()}

@@ -163,7 +163,7 @@ class Stitcher:
                 self._decide(hub, other, seen)
         for known in ids:
             if not known.origin:
-                self._mint(known)
+                self.mint(known)
             if not known.first_ms:
                 known.first_ms = seen.record.received_ms
         return ids
@@ -228,14 +228,14 @@ class Stitcher:
         state = self._refusal(hub, other, seen)
         if state == HOLDS:
             if not hub.origin and not other.origin:
-                self._mint(hub)
+                self.mint(hub)
             if not hub.origin:
                 self._attach(hub, other)
             elif not other.origin:
                 self._attach(other, hub)
             elif (one := self.root(hub.origin)) != (two := self.root(other.origin)):
                 self._merge(one, two, hub, other)
-        self._put_edge(hub, other, seen, state)
+        self.put_edge(hub, other, seen, state)
         if new and not explicit:
             self._count(hub, other)
             self._count(other, hub)
@@ -284,7 +284,8 @@ class Stitcher:
             self._load_counts({root})
         return self._counts[root]
 
-    def _mint(self, known: Known) -> None:
+    def mint(self, known: Known) -> None:
+        """An id that nobody has is a person of its own from here on."""
         known.origin = self.next_number()
         self._next[known.origin] = known.origin
         self._counts[known.origin] = {known.id.type: 1}
@@ -320,7 +321,8 @@ class Stitcher:
             known.dirty = True
             self._dirty.append(known)
 
-    def _put_edge(self, hub: Known, other: Known, seen: Seen, state: int) -> None:
+    def put_edge(self, hub: Known, other: Known, seen: Seen, state: int) -> None:
+        """Write down what was decided of these two, whatever was before."""
         pair, explicit = (hub.number, other.number), int(seen.explicit)
         self._pairs[pair] = state + EXPLICIT * explicit
         record = seen.record

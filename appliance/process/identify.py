@@ -10,18 +10,18 @@ import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
 import msgspec
 
 from appliance.core import logs
-from appliance.core.config import IdentityConfig
 from appliance.core.event import Record
 from appliance.core.metrics import Reading
 from appliance.core.plan import Change, Join, Split
 from appliance.identity import stitch
-from appliance.identity.acts import Act, Outcome, record_of
+from appliance.identity.acts import Act, Outcome, act_of, record_of
 from appliance.identity.graph import Graph, Resolved
 from appliance.identity.past import Past
 from appliance.identity.rules import Rules
@@ -45,15 +45,18 @@ _OF_AN_EVENT = (apsw.ConstraintError, apsw.MismatchError, apsw.RangeError, apsw.
 _LOG = logs.logger("identity")
 
 
-def open_identifier(log: Log, folder: Path, config: IdentityConfig) -> "Identifier":
+def open_identifier(log: Log, folder: Path, rules: Rules) -> "Identifier":
     """The graph in `folder`; one that SQLite cannot read is set aside, and a new one begins with the log.
+
+    Args:
+        rules: those of the configuration; a graph that is there has its own until it is told.
 
     Raises:
         SternpostError: a newer version of this program wrote the graph.
         apsw.Error, OSError: the file cannot be used.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    path, rules = folder / FILE, Rules(config)
+    path = folder / FILE
     try:
         return Identifier(log, path, rules)
     except (apsw.CorruptError, apsw.NotADBError) as error:
@@ -102,16 +105,38 @@ class Identifier:
         self._unsubscribe = self._log.subscribe(self._wake.set)
         self._thread.start()
 
-    async def tell(self, config: IdentityConfig, now_ms: int) -> None:
+    async def tell(self, rules: Rules, now_ms: int) -> None:
         """Have these rules hold from the log's end on, where they are others than before; on the collector's loop.
+
+        Where the graph is too far behind to look through all that it has yet to read, they are told in any case: an
+        entry with the rules in force changes nothing.
 
         Raises:
             Overloaded, LogFailed: the log does not take them; the former rules stay.
         """
-        rules = Rules(config)
-        if self.lag or rules.json != self._graph.rules_json:
+        if rules.json != await asyncio.to_thread(self._rules_at_end):
             act = Act(rules=msgspec.Raw(rules.json))
             await self._log.append([record_of(act, str(uuid.uuid4()), now_ms)])
+
+    def _rules_at_end(self) -> bytes | None:
+        """The rules that hold once the graph has read the log, which nobody else adds rules to; None: unknown."""
+        # The cursor first: what the graph comes by meanwhile is found in the log again.
+        at, found = self._graph.cursor, self._graph.rules_json
+        if self._log.last_sequence - at > LAG_EVENTS:
+            return None
+        while True:
+            try:
+                blocks = self._log.read(at, READ_BYTES)
+            except DamagedBlock as damage:  # The graph leaves it out as well.
+                at = damage.last_sequence
+                continue
+            if not blocks:
+                return found
+            for record in (record for block in blocks for record in block.records if record.sequence > at):
+                if (act := act_of(record)) is not None and act.rules:
+                    with suppress(msgspec.DecodeError):  # These the graph refuses.
+                        found = Rules.from_json(bytes(act.rules)).json
+            at = blocks[-1].last_sequence
 
     def faults(self) -> list[str]:
         """What needs a person, in words; any thread."""
@@ -193,6 +218,11 @@ class Identifier:
         """See `Resolver`."""
         number = self.names.number(lane)
         return lane if number is None else self.names.text(self.past.root(number, at))
+
+    def knows(self, lane: str) -> bool:
+        """See `Resolver`. A name tells of which log it is; whether this graph has such a person, only its rows do."""
+        number = self.names.number(lane)
+        return number is not None and self.past.knows(number)
 
     # What operators do ---------------------------------------------------------------------------------------
 

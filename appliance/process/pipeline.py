@@ -73,6 +73,25 @@ class Pipeline:
         """The lane whose events this one's are, by all joins up to the sequence `at`."""
         return self._resolver.current(lane, at)
 
+    def knows(self, lane: str) -> bool:
+        """Whether somebody is called so now: lanes that were held before may be called as people were then."""
+        return self._resolver.knows(lane)
+
+    def lanes_of(self, event: Event, at: int) -> list[str]:
+        """The lanes whose events must not overtake a held one, by what stands in it.
+
+        Args:
+            at: as far as the log was taken: whoever has the event's ids by then is among them.
+        """
+        own = self._lane_at(event, event.sequence)
+        return list(dict.fromkeys([own, self.current(own, at), self._lane_at(event, at)]))
+
+    def _lane_at(self, event: Event, sequence: int) -> str:
+        """Whose the event would be at this place of the log, which may not hold it any more."""
+        ids = event.anonymous_id, event.user_id, event.message_id
+        record = Record(sequence, event.source, event.received_ms, "", event.type, *ids, "", 0, event.json)
+        return self._resolver.resolve(Block(sequence, sequence, [record])).lanes[0]
+
     def goes(
         self, sources: list[str] | None, names: frozenset[str], criteria: Mapping[str, str] | None = None
     ) -> Callable[[Record], bool]:
@@ -93,6 +112,10 @@ class Pipeline:
         """The lane and the event of one record on its own, as it would be delivered now."""
         shared = self._work_out(Block(record.sequence, record.sequence, [record]))
         return shared.lanes[0], shared.events[0]
+
+    def bare(self, record: Record) -> Event:
+        """The event of one record without its person, whom a warehouse joins by itself."""
+        return _enriched(record, "", False)
 
     def forget_cached(self) -> None:
         """Drop what was worked out; it is worked out again when somebody asks. Any thread."""
@@ -126,19 +149,7 @@ class Pipeline:
         return _Shared(block, lanes, changes, events, sum(2 * len(record.raw) + 500 for record in block.records))
 
     def _event(self, record: Record, lane: str) -> Event:
-        person_id, from_graph = self._resolver.person_id(lane), self._resolver.is_graph
-        return Event(
-            sequence=record.sequence,
-            part=0,
-            source=record.source,
-            type=record.type,
-            message_id=record.message_id,
-            anonymous_id=record.anonymous_id,
-            user_id=record.user_id,
-            person_id=person_id,
-            received_ms=record.received_ms,
-            build=lambda: enrich(record, person_id, from_graph=from_graph),
-        )
+        return _enriched(record, self._resolver.person_id(lane), self._resolver.is_graph)
 
     @staticmethod
     def _copy(event: Event) -> Event:
@@ -156,3 +167,18 @@ class Pipeline:
             build=lambda: event.json,
             replayed=True,
         )
+
+
+def _enriched(record: Record, person_id: str, from_graph: bool) -> Event:
+    return Event(
+        sequence=record.sequence,
+        part=0,
+        source=record.source,
+        type=record.type,
+        message_id=record.message_id,
+        anonymous_id=record.anonymous_id,
+        user_id=record.user_id,
+        person_id=person_id,
+        received_ms=record.received_ms,
+        build=lambda: enrich(record, person_id, from_graph=from_graph),
+    )

@@ -8,6 +8,8 @@ from appliance.core.plan import Change
 from appliance.wal.keys import SEQUENCE_MAX
 from appliance.wal.types import Block
 
+ANONYMOUS, USER = "a:", "u:"
+
 
 class Resolution(NamedTuple):
     """What a resolver says of one block."""
@@ -37,6 +39,9 @@ class Resolver(Protocol):
 
     def current(self, lane: str, at: int) -> str:
         """The lane that this one has become through joins up to the sequence `at`; itself where its person goes on."""
+
+    def knows(self, lane: str) -> bool:
+        """Whether it calls somebody so. Who waits may be called as they were with another graph, or without one."""
 
     def person_id(self, lane: str) -> str:
         """The id by which destinations know the person of this lane, as a UUID's text."""
@@ -74,6 +79,10 @@ class IdResolver:
         """See `Resolver`; itself."""
         return lane
 
+    def knows(self, lane: str) -> bool:
+        """See `Resolver`; by its form alone."""
+        return lane.startswith((ANONYMOUS, USER))
+
     def person_id(self, lane: str) -> str:
         """See `Resolver`; a digest of the lane in the form of a UUID of version 5, so the same in every process."""
         digest = hashlib.blake2b(lane.encode("utf-8", "replace"), digest_size=16).hexdigest()
@@ -82,4 +91,4 @@ class IdResolver:
 
 def lane_of(record: Record) -> str:
     """The ordering key without a graph; the prefix keeps an anonymousId apart from an equal userId."""
-    return f"a:{record.anonymous_id}" if record.anonymous_id else f"u:{record.user_id}"
+    return f"{ANONYMOUS}{record.anonymous_id}" if record.anonymous_id else f"{USER}{record.user_id}"

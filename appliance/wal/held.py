@@ -92,12 +92,15 @@ def sizes(txn: "lmdb.Transaction[bytes]", tables: Tables) -> dict[str, tuple[int
     return totals
 
 
-def jobs(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str, lane: str, limit: int) -> list[HeldJob]:
-    """A lane's first jobs."""
+def jobs(
+    txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str, lane: str, limit: int, after: tuple[int, int]
+) -> list[HeldJob]:
+    """A lane's first jobs behind a position."""
     found: list[HeldJob] = []
     prefix = keys.pair_key(destination, lane)
+    sequence, part = after
     with txn.cursor(tables.held) as cursor:
-        there = cursor.set_range(prefix)
+        there = cursor.set_range(keys.job_key(prefix, sequence, part + 1))
         while there and len(found) < limit and cursor.key().startswith(prefix):
             found.append(rows.unseal(cursor.value(), _job))
             there = cursor.next()

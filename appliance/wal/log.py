@@ -261,15 +261,22 @@ class Log:
         with self._env.begin() as txn:
             return held.head(txn, self._tables, destination, lane)
 
-    def held_jobs(self, destination: str, lane: str, limit: int = 1000) -> list[HeldJob]:
-        """A lane's jobs in (sequence, part) order."""
+    def held_jobs(
+        self, destination: str, lane: str, limit: int = 1000, after: tuple[int, int] = (0, -1)
+    ) -> list[HeldJob]:
+        """A lane's jobs in (sequence, part) order, those behind the position `after`."""
         with self._env.begin() as txn:
-            return held.jobs(txn, self._tables, destination, lane, limit)
+            return held.jobs(txn, self._tables, destination, lane, limit, after)
 
     def joined(self, destination: str) -> dict[str, str]:
         """Member lane -> the lane it joined."""
         with self._env.begin() as txn:
             return progress.all_joined(txn, self._tables, destination)
+
+    def joined_to(self, destination: str, member: str) -> str:
+        """The lane that this one joined; "" where it joined none."""
+        with self._env.begin() as txn:
+            return progress.joined_to(txn, self._tables, destination, member)
 
     def skips(self, destination: str) -> list[Skip]:
         """Ranges that the destination skipped, ascending."""

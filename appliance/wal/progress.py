@@ -67,6 +67,12 @@ def all_joined(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str)
     return dict(_all(txn, tables.joined, _joined, keys.text_key(destination)))
 
 
+def joined_to(txn: "lmdb.Transaction[bytes]", tables: Tables, destination: str, member: str) -> str:
+    """The lane that a member goes on as; "" where it is none."""
+    value = txn.get(keys.pair_key(destination, member), db=tables.joined)
+    return rows.unseal(value, _joined)[1] if value else ""
+
+
 def save_skip(txn: "lmdb.Transaction[bytes]", tables: Tables, skip: Skip) -> None:
     """Record a skipped range."""
     txn.put(keys.skip_key(skip.destination, skip.first_sequence), rows.seal(skip), db=tables.skipped)

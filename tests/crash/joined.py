@@ -46,8 +46,11 @@ class Stretches(IdResolver):
     def current(self, lane: str, at: int) -> str:
         return lane_at(lane, at)
 
+    def knows(self, lane: str) -> bool:
+        return True
+
 
 if __name__ == "__main__":
-    for name in ("resolve", "changes", "current"):
+    for name in ("resolve", "changes", "current", "knows"):
         setattr(IdResolver, name, getattr(Stretches, name))
     sys.exit(main())

@@ -1,10 +1,8 @@
 """Kill -9 under load, again and again, on one data folder: nothing acknowledged is lost, nobody's order turns."""
 
-import asyncio
 import json
 import os
 import random
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.crash.lives import IN_FLIGHT, SABOTAGE, UNSAVED, hook, killed_under_load
 from tests.support.appliance import WRITE_KEY, Appliance, webhook
 from tests.support.judge import Ledger, Verdict, drained, judge
-from tests.support.load import crowd, percentile, under_load
+from tests.support.load import crowd, percentile
 from tests.support.sink import Arrival, Plan, Sink
 
 KILLS = int(os.environ.get("STERNPOST_KILLS", "50"))
-UNSAVED = 16
-SABOTAGE = (sys.executable, str(Path(__file__).with_name("sabotage.py")))
 
 
 @dataclass
@@ -34,10 +31,9 @@ class Outlet:
     """Events in flight and outcomes not saved yet: what one kill may cause to be sent again."""
 
 
-def hook(sink: Sink) -> Outlet:
+def hooked(sink: Sink) -> Outlet:
     """One event per request."""
-    keys = {"in_flight_max": 16, "unsaved_max": UNSAVED}
-    return Outlet(lambda run: webhook(f"{sink.url}?run={run}", **keys), sink.arrivals, 16 + UNSAVED)
+    return Outlet(lambda run: hook(sink, run), sink.arrivals, IN_FLIGHT + UNSAVED)
 
 
 def array(sink: Sink) -> Outlet:
@@ -67,33 +63,6 @@ def bad_day(seed: int) -> Plan:
     return Plan(seed=seed, error=0.03, throttle=0.0005, retry_after="1", hang=0.001, hang_s=5.0, reset=0.01)
 
 
-def die_often(appliance: Appliance, outlets: dict[str, Outlet], sinks: list[Sink], seed: int, kills: int) -> float:
-    """Start and kill. Of ten lives, one dies while it still starts, one has sinks that are down, two are re-loaded.
-
-    Leaves a living process and sinks that fail no more than usual; returns the slowest start in seconds.
-    """
-    draw, slowest_s = random.Random(seed), 0.0
-    usual = [sink.plan for sink in sinks]
-    for run in range(1, kills + 2):
-        appliance.config["destinations"] = {name: outlet.tables(run) for name, outlet in outlets.items()}
-        down = run <= kills and draw.random() < 0.1
-        for sink, plan in zip(sinks, usual, strict=True):
-            sink.set_plan(Plan(seed=plan.seed + run, error=1.0) if down else plan)
-        if run <= kills and draw.random() < 0.1:
-            appliance.spawn()
-            time.sleep(draw.uniform(0.0, 1.0))
-            appliance.kill()
-            continue
-        slowest_s = max(slowest_s, appliance.start())
-        if run <= kills:
-            time.sleep(draw.uniform(0.1, 1.0))
-            if draw.random() < 0.2:
-                appliance.reload()
-            time.sleep(draw.uniform(0.0, 1.0))
-            appliance.kill()
-    return slowest_s
-
-
 def load_and_kill(
     appliance: Appliance,
     outlets: dict[str, Outlet],
@@ -101,11 +70,34 @@ def load_and_kill(
     seed: int,
     kills: int,
 ) -> tuple[Ledger, float]:
-    """Clients of every kind during all kills; returns what they sent and the slowest start, with the process alive."""
-    ledger, slowest_s = Ledger(), [0.0]
+    """Clients of every kind during all kills; returns what they sent and the slowest start, with the process alive.
+
+    Of ten lives, one dies while it still starts, one has sinks that are down, two are re-loaded. Afterwards the sinks
+    fail no more than usual.
+    """
+    ledger, draw, starts_s = Ledger(), random.Random(seed), [0.0]
+    usual = [sink.plan for sink in sinks]
+
+    def begin(run: int, dies: bool) -> None:
+        appliance.config["destinations"] = {name: outlet.tables(run) for name, outlet in outlets.items()}
+        down = dies and draw.random() < 0.1
+        for sink, plan in zip(sinks, usual, strict=True):
+            sink.set_plan(Plan(seed=plan.seed + run, error=1.0) if down else plan)
+
+    def live() -> None:
+        if draw.random() < 0.1:
+            appliance.spawn()
+            time.sleep(draw.uniform(0.0, 1.0))
+            return
+        starts_s.append(appliance.start())
+        time.sleep(draw.uniform(0.1, 1.0))
+        if draw.random() < 0.2:
+            appliance.reload()
+        time.sleep(draw.uniform(0.0, 1.0))
+
     clients = crowd(appliance.url, WRITE_KEY, ledger, seed, size=24, pause_s=0.15)
-    asyncio.run(under_load(clients, lambda: slowest_s.append(die_often(appliance, outlets, sinks, seed, kills))))
-    return ledger, max(slowest_s)
+    starts_s.append(killed_under_load(appliance, clients, kills, begin, live))
+    return ledger, max(starts_s)
 
 
 def drain(ledger: Ledger, outlets: dict[str, Outlet], timeout_s: float) -> dict[str, Verdict]:
@@ -129,7 +121,7 @@ def test_kill_9_loses_nothing(
     tmp_path: Path,
 ) -> None:
     sinks = [make_sink(bad_day(seed)), make_sink(bad_day(seed + 1))]
-    outlets = {"hook": hook(sinks[0]), "array": array(sinks[1]), "files": files(tmp_path / "out")}
+    outlets = {"hook": hooked(sinks[0]), "array": array(sinks[1]), "files": files(tmp_path / "out")}
     appliance = make_appliance()
     ledger, slowest_s = load_and_kill(appliance, outlets, sinks, seed, KILLS)
     verdicts = drain(ledger, outlets, 60.0 + KILLS)
@@ -153,7 +145,7 @@ def test_kill_9_loses_nothing(
 CONVICTED_OF: dict[str, Callable[[Verdict], int]] = {
     "early_ack": lambda verdict: len(verdict.lost),
     "no_lanes": lambda verdict: len(verdict.inversions),
-    "no_progress": lambda verdict: max(0, max(verdict.duplicates.values(), default=0) - 16 - UNSAVED),
+    "no_progress": lambda verdict: max(0, max(verdict.duplicates.values(), default=0) - IN_FLIGHT - UNSAVED),
 }
 
 
@@ -168,7 +160,7 @@ def test_the_same_harness_convicts_a_sabotaged_build(
     mode: str,
 ) -> None:
     sink, appliance = make_sink(bad_day(seed)), make_appliance(command=[*SABOTAGE, mode])
-    outlets = {"hook": hook(sink)}
+    outlets = {"hook": hooked(sink)}
     ledger, _ = load_and_kill(appliance, outlets, [sink], seed, 5)
     verdict = drain(ledger, outlets, 5.0)["hook"]
     figure(f"seed {seed}, {len(ledger.acknowledged)} acknowledged, {verdict}")

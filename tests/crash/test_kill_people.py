@@ -1,6 +1,5 @@
 """Kill -9 while people are merged and split: graph, log and destination agree afterwards, about every single event."""
 
-import asyncio
 import os
 import random
 import time
@@ -14,13 +13,13 @@ import pytest
 from appliance.core.config import IdentityConfig
 from appliance.core.event import Record
 from appliance.identity.rules import Rules
+from appliance.process.identify import FILE
 from appliance.wal.offline import reading
-from tests.crash.test_kill import SABOTAGE
-from tests.support.appliance import WRITE_KEY, Appliance, webhook
+from tests.crash.lives import SABOTAGE, hook, killed_under_load
+from tests.support.appliance import WRITE_KEY, Appliance
 from tests.support.customers import Customers
 from tests.support.graph_checks import sound_file
 from tests.support.judge import Ledger, drained
-from tests.support.load import under_load
 from tests.support.people_judge import Faults, all_records, judge_people
 from tests.support.sink import Plan, Sink
 
@@ -36,30 +35,34 @@ def undo_one(appliance: Appliance, draw: random.Random) -> None:
             appliance.admin("/v1/people/undo", {"merge": draw.choice(merges)})
 
 
-def die_often(appliance: Appliance, sink: Sink, draw: random.Random, kills: int) -> None:
-    """Start and kill; in some lives the destination is down, so that it lags behind the graph. Leaves a living process."""
-    for run in range(1, kills + 2):
-        table = webhook(f"{sink.url}?run={run}", in_flight_max=16, unsaved_max=16)
-        appliance.config["destinations"] = {"hook": table}
-        down = run <= kills and draw.random() < 0.3
-        sink.set_plan(Plan(seed=run, error=1.0) if down else Plan(seed=run, error=0.1, reset=0.02))
-        appliance.start()
-        if run <= kills:
-            time.sleep(draw.uniform(0.2, 1.0))
-            if draw.random() < 0.7:
-                undo_one(appliance, draw)
-            time.sleep(draw.uniform(0.0, 0.5))
-            appliance.kill()
-
-
 def load_and_kill(appliance: Appliance, sink: Sink, seed: int, kills: int) -> Ledger:
-    """Customers during all kills; returns what they sent, with the process stopped and everything delivered."""
+    """Customers during all kills; returns what they sent, with the process stopped and everything delivered.
+
+    In some lives the destination is down, so that it lags behind the graph; before some the graph is lost, so that it
+    lags behind the destination.
+    """
     ledger, draw = Ledger(), random.Random(seed)
+
+    def begin(run: int, dies: bool) -> None:
+        appliance.config["destinations"] = {"hook": hook(sink, run)}
+        if dies and draw.random() < 0.3:
+            for file in (appliance.data / "identity").glob(f"{FILE}*"):
+                file.unlink()
+        down = dies and draw.random() < 0.3
+        sink.set_plan(Plan(seed=run, error=1.0) if down else Plan(seed=run, error=0.1, reset=0.02))
+
+    def live() -> None:
+        appliance.start()
+        time.sleep(draw.uniform(0.2, 1.0))
+        if draw.random() < 0.7:
+            undo_one(appliance, draw)
+        time.sleep(draw.uniform(0.0, 0.5))
+
     clients = [
         Customers(f"c{n}", appliance.url, WRITE_KEY, ledger, random.Random(f"{seed}:{n}"), batch_max=n % 3 * 4 + 1)
         for n in range(6)
     ]
-    asyncio.run(under_load(list(clients), lambda: die_often(appliance, sink, draw, kills)))
+    killed_under_load(appliance, clients, kills, begin, live)
     sink.set_plan(Plan())
     sink.wait(drained(ledger.acknowledged), timeout_s=60.0 + kills)
     appliance.stop()

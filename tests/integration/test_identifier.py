@@ -14,6 +14,7 @@ from appliance.core.config import IdentityConfig, WalConfig
 from appliance.core.event import Record
 from appliance.core.plan import Join, Split
 from appliance.identity.graph import Graph
+from appliance.identity.rules import Rules
 from appliance.process.identify import FILE, PIN, Identifier, open_identifier
 from appliance.wal.log import Block, Log
 
@@ -27,8 +28,8 @@ def record(number: int, ids: Ids) -> Record:
     return Record(0, "web", 1_900_000_000_000 + number, "", "track", anonymous, user, f"m{number}", "", 0, raw)
 
 
-async def append(log: Log, blocks: Iterable[Iterable[Ids]]) -> None:
-    for number, block in enumerate(blocks):
+async def append(log: Log, blocks: Iterable[Iterable[Ids]], first: int = 0) -> None:
+    for number, block in enumerate(blocks, first):
         await log.append([record(10 * number + at, ids) for at, ids in enumerate(block)])
 
 
@@ -45,7 +46,7 @@ async def a_log(folder: Path) -> AsyncIterator[Log]:
 @asynccontextmanager
 async def reading(log: Log, folder: Path) -> AsyncIterator[Identifier]:
     """A graph that has read the log to its end."""
-    identifier = open_identifier(log, folder / "identity", IdentityConfig())
+    identifier = open_identifier(log, folder / "identity", Rules(IdentityConfig()))
     identifier.start()
     try:
         async with asyncio.timeout(20):
@@ -100,6 +101,29 @@ async def test_a_graph_that_sqlite_cannot_read_is_set_aside_and_made_anew_with_t
             assert (Path(identifier.quarantined) / FILE).read_bytes().startswith(b"no database")
 
 
+async def test_what_a_source_may_teach_is_told_once_and_holds_from_its_place_on_for_whoever_asks_later(
+    tmp_path: Path,
+) -> None:
+    silent = Rules(IdentityConfig(), {"web": "none"})
+    async with a_log(tmp_path) as log:
+        await append(log, [[VISIT, SIGN_UP]])
+        async with reading(log, tmp_path) as identifier:
+            await identifier.tell(Rules(IdentityConfig(), {"web": "full"}), 0)
+            assert log.last_sequence == 2, "those are the rules that hold already"
+            await identifier.tell(silent, 0)
+            await append(log, [[LOG_IN], [VISIT]], 10)
+        async with reading(log, tmp_path) as identifier:
+            await identifier.tell(silent, 0)
+            assert log.last_sequence == 5
+            await identifier.tell(Rules(IdentityConfig()), 0)
+            await append(log, [[LOG_IN], [VISIT]], 20)
+        async with reading(log, tmp_path) as identifier:
+            lanes = [lane for block in blocks_of(log) for lane in identifier.resolve(block).lanes]
+            visitor, ann, _, log_in, still, _, _, one = lanes
+            assert visitor == still != log_in == ann == one
+            assert [change.sequence for change in identifier.changes(0, log.last_sequence)] == [7]
+
+
 @pytest.mark.parametrize("fault", [ZeroDivisionError, apsw.TooBigError, apsw.ConstraintError])
 async def test_an_event_that_breaks_the_graph_is_a_person_of_its_own_and_its_neighbours_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
@@ -133,3 +157,31 @@ async def test_the_log_is_kept_until_the_graph_has_what_it_read_on_disk(
         async with reading(log, tmp_path) as identifier:
             assert identifier.reach == log.last_sequence == 3
             assert set(pins) == {(PIN, 0)}, "nothing is on disk for good yet"
+
+
+async def test_rules_are_told_where_they_differ_from_the_last_ones_in_the_log_or_in_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, other = IdentityConfig(), IdentityConfig(ids_max=7)
+    async with a_log(tmp_path) as log:
+        await append(log, [[VISIT, SIGN_UP]])
+        async with reading(log, tmp_path) as identifier:
+            await identifier.tell(usual, 0)
+            assert log.last_sequence == 2, "those of the graph"
+        await log.append([record(50, LOG_IN)])
+        identifier = open_identifier(log, tmp_path / "identity", usual)  # and it does not read
+        try:
+            for at, (config, told) in enumerate([(usual, 0), (other, 1), (other, 0), (usual, 1), (usual, 0)]):
+                before = log.last_sequence
+                await identifier.tell(config, 0)
+                assert (identifier.lag > 0, log.last_sequence - before) == (True, told), at
+            monkeypatch.setattr("appliance.process.identify.LAG_EVENTS", 2)
+            await identifier.tell(usual, 0)
+            assert log.last_sequence == before + 1, "what stands in the log is too much to look through"
+        finally:
+            identifier.stop()
+            identifier.close()
+        async with reading(log, tmp_path) as identifier:
+            assert identifier.resolve(blocks_of(log)[0]).lanes
+            rules = [row[0] for row in identifier.past.store().rows("SELECT json FROM rules ORDER BY version")]
+            assert rules == [one.json.decode() for one in (Rules(usual), Rules(other), Rules(usual))]

@@ -1,6 +1,7 @@
 """People from the shell on the real process: find, show, merges, undo, forbid, allow, exports; and over its admin API."""
 
 import csv
+import getpass
 import io
 import json
 import subprocess
@@ -131,17 +132,43 @@ def test_a_bad_merge_is_undone_after_a_question_that_says_who_is_parted(merged: 
     assert "undone by an operator" in merged.sternpost("people", "merges", "--all").stdout
     send(merged, {**BAD_ALIAS, "messageId": "again"}, {"userId": "last"})
     assert person(merged, "user_id:ann") != person(merged, "bob")
-    for arguments, words in (
-        ([name], "holds no more"),
-        (["999"], "there is no merge 999"),
-        (["x"], "'x' is no merge"),
-    ):
-        refused = merged.sternpost("people", "undo", *arguments, "--yes")
-        assert refused.returncode in (1, 2) and words in refused.stderr, refused.stderr
+    for wanted in ("user_id:ann", "bob"):
+        shown = merged.sternpost("people", "find", wanted).stdout
+        other = person(merged, "bob" if wanted != "bob" else "user_id:ann")
+        (line,) = [line for line in shown.splitlines() if "parted from" in line]
+        assert f"parted from {other} on 20" in line and f" by admin ({getpass.getuser()}): merge {name} was" in line
     done, _ = merged.audited()
     assert [(one["what"], one["target"]) for one in done if one["what"].startswith("people.")] == [
         ("people.undo", name)
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words", "next_step"),
+    [
+        (("undo", "NAME", "--yes"), 1, "holds no more: undone by an operator", "people allow"),
+        (("undo", "999", "--yes"), 1, "there is no merge 999", "people merges"),
+        (("undo", "x", "--yes"), 2, "'x' is no merge", "people merges"),
+        (("undo", "", "--yes"), 2, "a merge has a name", "people merges"),
+        (("merges", "--after", "x"), 2, "'x' is no merge", "of the page before"),
+        (("find", ""), 2, "at least one character", "email:ann@example.com"),
+        (("find", "ann", "--type", "email"), 2, "'ann' is no e-mail address", "without a type"),
+        (("show", ""), 2, "at least one character", "email:ann@example.com"),
+        (("graphml", ""), 2, "at least one character", "email:ann@example.com"),
+        (("forbid", "", "bob", "--yes"), 2, "at least one character", "email:ann@example.com"),
+        (("allow", "bob", "user_id:bob"), 2, "the same id twice", "name two ids"),
+    ],
+)
+def test_what_cannot_be_done_says_what_to_do(
+    merged: Appliance, arguments: tuple[str, ...], code: int, words: str, next_step: str
+) -> None:
+    if "NAME" in arguments:
+        (merge,) = merged.json("people", "merges")["merges"]
+        assert merged.json("people", "undo", merge["merge"], "--yes")["changed"]
+        arguments = tuple(merge["merge"] if each == "NAME" else each for each in arguments)
+    refused = merged.sternpost("people", *arguments)
+    message, _, step = refused.stderr.partition("next:")
+    assert refused.returncode == code and words in message and next_step in step, refused.stderr
 
 
 def test_two_ids_are_forbidden_and_allowed_again(merged: Appliance) -> None:

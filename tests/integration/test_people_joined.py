@@ -239,7 +239,7 @@ async def test_what_a_destination_skips_pins_nothing_and_swallows_no_join(
         if why == "paused":
             await room.post("/v1/destinations/notes/pause", {})
         await room.collect(*({"messageId": f"m{n}", "userId": "u"} for n in range(2, 41)))
-        worker = room.dispatcher._workers["notes"]
+        worker = room.dispatcher.workers["notes"]
         worker._loop.call_soon_threadsafe(worker.skip_to, 39)
         async with asyncio.timeout(10):
             while worker.cursor.low < 39:

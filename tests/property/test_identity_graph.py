@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given
 
 from appliance.core.event import Record
-from appliance.identity.acts import Act
+from appliance.identity.acts import Act, Undoing
+from appliance.identity.known import Known
 from appliance.identity.person import merge_text, number_of, place_of
 from appliance.identity.rules import Id
+from appliance.identity.split import Splitter
 from appliance.identity.stitch import Change
 from appliance.identity.store import Store
 from tests.support.graph_checks import sound
@@ -33,11 +35,15 @@ TIGHT = Limits(
     shared_after=1,
     priority=OPEN.priority,
 )
-USUAL = Limits(shared_after=2, window_days={"device_id": 2, "anonymous_id": 1}, priority=OPEN.priority)
+TEACHING = {"page": "sightings", "beacon": "none"}
+USUAL = Limits(
+    teaching=TEACHING, shared_after=2, window_days={"device_id": 2, "anonymous_id": 1}, priority=OPEN.priority
+)
 TURNED = Limits(
     unique=frozenset({"user_id", "card"}),
     most={"anonymous_id": 3},
     shared_after=1,
+    teaching={"page": "none", "web": "sightings"},
     priority={"device_id": 5, "anonymous_id": 7, "email": 8, "user_id": 10, "card": 40},
     blocked=frozenset({("anonymous_id", "a0"), ("user_id", "u1")}),
 )
@@ -56,7 +62,8 @@ def config(limits: Limits) -> dict[str, Any]:
         }
         for type in TYPES
     }
-    return {"shared_after": limits.shared_after, "ids_max": limits.ids_max, "ids": ids}
+    of_all = {"shared_after": limits.shared_after, "ids_max": limits.ids_max, "sources": limits.teaching}
+    return {**of_all, "ids": ids}
 
 
 class Sent(NamedTuple):
@@ -68,6 +75,7 @@ class Sent(NamedTuple):
     device: str
     anonymous: str
     day: int
+    source: str
 
     @property
     def ids(self) -> list[Id]:
@@ -80,11 +88,13 @@ class Aliased(NamedTuple):
     user: str
     previous: str
     day: int
+    source: str
 
 
 class Merged(NamedTuple):
     ids: list[Id]
     day: int
+    source: str
 
 
 class Undone(NamedTuple):
@@ -116,6 +126,7 @@ ANY_ID = st.sampled_from(
     [Id(type, value) for type, of in zip(TYPES, (USERS, EMAILS, CARDS, DEVICES, BROWSERS), strict=True) for value in of]
 )
 DAY = st.sampled_from([0, 0, 0, 0, 1, 3])
+SOURCE = st.sampled_from(["web", "web", "web", "page", "beacon"])
 
 
 def maybe(some: list[str]) -> st.SearchStrategy[str]:
@@ -130,10 +141,11 @@ SENT = st.builds(
     device=st.sampled_from(["", "", *DEVICES]),
     anonymous=maybe(BROWSERS),
     day=DAY,
+    source=SOURCE,
 )
 EXPLICIT = st.one_of(
-    st.builds(Aliased, user=st.sampled_from(USERS), previous=st.sampled_from(USERS + BROWSERS), day=DAY),
-    st.builds(Merged, ids=st.lists(ANY_ID, min_size=2, max_size=3), day=DAY),
+    st.builds(Aliased, user=st.sampled_from(USERS), previous=st.sampled_from(USERS + BROWSERS), day=DAY, source=SOURCE),
+    st.builds(Merged, ids=st.lists(ANY_ID, min_size=2, max_size=3), day=DAY, source=SOURCE),
 )
 UNDONE = st.builds(Undone, which=st.integers(0, 5))
 SAID = st.builds(Said, what=st.sampled_from(["forbid", "forbid", "allow", "link"]), a=ANY_ID, b=ANY_ID)
@@ -181,24 +193,26 @@ class Told:
         match step:
             case Sent():
                 self._send(step)
-                return self._event(step.ids, explicit=False)
-            case Aliased(user, previous):
+                return self._event(step.ids, step.source, explicit=False)
+            case Aliased(user, previous, _, source):
                 is_browser = previous in BROWSERS
-                log.alias(user, previous, anonymous=previous if is_browser else "", day=self.day)
+                log.alias(user, previous, anonymous=previous if is_browser else "", day=self.day, source=source)
                 ids = [Id("user_id", user), Id("anonymous_id" if is_browser else "user_id", previous)]
-                return self._event(ids, explicit=True)
-            case Merged(ids):
-                log.merge(*ids, day=self.day)
-                return self._event(ids, explicit=True)
+                return self._event(ids, source, explicit=True)
+            case Merged(ids, _, source):
+                log.merge(*ids, day=self.day, source=source)
+                return self._event(ids, source, explicit=True)
             case Undone(which):
                 if merges := self.world.merges():
                     index = which % len(merges)
-                    log.act(Act(undo=merge_text(merges[index][0])))
+                    merge, *ids = merges[index]
+                    name = merge_text(merge)
+                    log.act(Act(undo=Undoing(name, (ids[0], ids[1])) if which % 2 else name))
                     model.undo(model.merges[index])
             case Said(what, a, b):
                 log.act(Act(**{what: (a, b)}), day=self.day)
                 if what == "forbid":
-                    model.forbid(a, b)
+                    model.forbid(a, b, self.day)
                 elif what == "allow":
                     model.allow(a, b)
                 else:
@@ -208,8 +222,8 @@ class Told:
                 model.limits = limits
         return None
 
-    def _event(self, ids: Sequence[Id], *, explicit: bool) -> Id | None:
-        hub = self.model.event(len(self.records), list(ids), explicit, self.day)
+    def _event(self, ids: Sequence[Id], source: str, *, explicit: bool) -> Id | None:
+        hub = self.model.event(len(self.records), list(ids), explicit, self.day, source)
         return None if hub is None else Id(*hub)
 
     def _send(self, step: Sent) -> None:
@@ -222,6 +236,7 @@ class Told:
             device=step.device,
             external=[("card", step.card)] if step.card else [],
             day=self.day,
+            source=step.source,
         )
 
 
@@ -243,16 +258,21 @@ def told(path: Path, limits: Limits, steps: Sequence[Step]) -> Iterator[Told]:
         yield teller
 
 
+def grouped(numbers: Mapping[Id, int]) -> set[frozenset[Id]]:
+    """Who is one with whom, whatever they are called."""
+    found: dict[int, set[Id]] = {}
+    for id, number in numbers.items():
+        found.setdefault(number, set()).add(id)
+    return set(map(frozenset, found.values()))
+
+
 def people_as_the_model(teller: Told) -> None:
     """Whoever is one by the graph is one by the model, at every place, seen from the end."""
     past = teller.world.past
     for place, snapshot in enumerate(teller.snapshots, 1):
         numbers = dict(zip(snapshot, teller.world.people(list(snapshot), place), strict=True))
-        found: dict[int, set[Id]] = {}
-        for id, number in numbers.items():
-            found.setdefault(number, set()).add(id)
         visible = {frozenset(person & snapshot.keys()) for person in snapshot.values()}
-        assert set(map(frozenset, found.values())) == visible, f"after {place}"
+        assert grouped(numbers) == visible, f"after {place}"
         hub = teller.hubs[place - 1]
         expected = number_of(place_of(0, place), 0) if hub is None else numbers[hub]
         assert teller.said.people[place - 1] == expected, f"the event {place} itself"
@@ -404,3 +424,30 @@ def test_a_write_that_fails_changes_nothing_and_is_done_again(
             changes += resolved.changes
         assert (people, changes) == teller.said
         assert world.past.people(teller.records) == people
+
+
+@given(limits=st.sampled_from([USUAL, TIGHT, TURNED]), steps=st.lists(SENT, min_size=1, max_size=25))
+def test_ids_that_become_shared_at_once_part_the_same_people_as_one_after_the_other(
+    limits: Limits, steps: list[Step]
+) -> None:
+    share = Splitter.share
+
+    def one_by_one(splitter: Splitter, ids: Iterable[Known], place: int) -> None:
+        stitcher = splitter._stitcher
+        for known in list(ids):
+            share(splitter, [again for again in [stitcher.known(known.id)] if again], place)
+
+    with folder() as path, told(path, limits, steps) as teller, World(path / "single.sqlite", config(limits)) as world:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Splitter, "share", one_by_one)
+            world.read(teller.records)
+        assert edges(world) == edges(teller.world)
+        for place, snapshot in enumerate(teller.snapshots, 1):
+            ids = list(snapshot)
+            one, two = (zip(ids, each.people(ids, place), strict=True) for each in (world, teller.world))
+            assert grouped(dict(one)) == grouped(dict(two)), f"after {place}"
+
+
+def edges(world: World) -> set[tuple[Id, Id, int, int]]:
+    rows = world.store.rows("SELECT a, b, explicit, state FROM edges")
+    return {(world.id(a), world.id(b), explicit, state) for a, b, explicit, state in rows}

@@ -200,7 +200,8 @@ class World:
         if not self.log.splits:  # Who split off while there was nothing to wait for does not wait for it now either.
             self.ended -= {sequence for lane, sequence in places & self.disk.held.keys() - gone}
         for lane, count in Counter(lane for lane, _ in sorted(places)).items():
-            self.order.queues.requeued(lane, count, self.now, self.log.current(lane, self.cursor.read))
+            self.order.queues.requeued(lane, count, self.now)
+            self.order.queues.joined(lane, self.log.current(lane, self.cursor.read))
         self.drain_effects()
 
     def run(self, steps: int, *, crash: float, requeue: float, replayed: float = 0.0) -> None:

@@ -1,11 +1,12 @@
 """A person graph on a real file, fed with events as a log would hold them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from appliance.core.config import IdentityConfig
+from appliance.core.config import IdentityConfig, Teaching
 from appliance.core.event import Record
 from appliance.identity.acts import Act, Outcome, record_of
 from appliance.identity.graph import Graph
@@ -24,9 +25,11 @@ class Fed:
         records: all that was fed.
     """
 
-    def __init__(self, folder: Path, config: IdentityConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: IdentityConfig | None = None, teaching: Mapping[str, Teaching] | None = None
+    ) -> None:
         self.path = folder / "graph.sqlite"
-        self.graph = Graph(self.path, Rules(config or IdentityConfig()), LOG, 0)
+        self.graph = Graph(self.path, Rules(config or IdentityConfig(), teaching), LOG, 0)
         self.past = Past(self.path, LOG)
         self.lookup = Lookup(self.past)
         self.records: list[Record] = []

@@ -29,13 +29,14 @@ def event(
     anonymous: str = "",
     day: int = 0,
     message_id: str = "",
+    source: str = "web",
     **body: Any,
 ) -> Record:
     """One event as the collector leaves it in the log; `body` is the JSON beside its ids, `day` counts from the first."""
     raw = json.dumps({"type": type, **body}).encode()
     message_id = message_id or f"m{sequence}"
     return Record(
-        sequence, "web", START_MS + day * DAY_MS + sequence, "", type, anonymous, user, message_id, "", 0, raw
+        sequence, source, START_MS + day * DAY_MS + sequence, "", type, anonymous, user, message_id, "", 0, raw
     )
 
 
@@ -57,25 +58,26 @@ class Journey:
         external: Iterable[tuple[str, str]] = (),
         day: int = 0,
         type: str = "track",
+        source: str = "web",
     ) -> int:
         """An event with these ids, in the places where SDKs put them."""
         traits = {"email": email} if email_too else {}
         others = {"email": email_too or email, "phone": phone}
         context: dict[str, Any] = {"traits": others, "device": {"id": device}}
         context["externalId"] = [{"type": kind, "id": value} for kind, value in external]
-        return self._put(
-            event(len(self.records) + 1, type, user=user, anonymous=anonymous, day=day, traits=traits, context=context)
-        )
-
-    def alias(self, user: str, previous: str, *, anonymous: str = "", day: int = 0) -> int:
-        """The client says that `previous` is this user."""
+        body = {"traits": traits, "context": context}
         place = len(self.records) + 1
-        return self._put(event(place, "alias", user=user, anonymous=anonymous, day=day, previousId=previous))
+        return self._put(event(place, type, user=user, anonymous=anonymous, day=day, source=source, **body))
 
-    def merge(self, *ids: tuple[str, str], day: int = 0) -> int:
+    def alias(self, user: str, previous: str, *, anonymous: str = "", day: int = 0, source: str = "web") -> int:
+        """The client says that `previous` is this user."""
+        body = {"user": user, "anonymous": anonymous, "previousId": previous}
+        return self._put(event(len(self.records) + 1, "alias", day=day, source=source, **body))
+
+    def merge(self, *ids: tuple[str, str], day: int = 0, source: str = "web") -> int:
         """The client says that all of these are one person."""
         properties = [{"type": kind, "value": value} for kind, value in ids]
-        return self._put(event(len(self.records) + 1, "merge", day=day, mergeProperties=properties))
+        return self._put(event(len(self.records) + 1, "merge", day=day, source=source, mergeProperties=properties))
 
     def act(self, act: Act, day: int = 0) -> int:
         """An operator does something."""
@@ -90,8 +92,10 @@ class Journey:
 
 
 def rules(config: Mapping[str, Any] | None = None) -> Rules:
-    """Rules with these keys of [identity]; everything else is as by default."""
-    return Rules(msgspec.convert(dict(config or {}), IdentityConfig))
+    """Rules with these keys of [identity]; everything else is as by default. `sources` is what each may teach."""
+    table = dict(config or {})
+    teaching = table.pop("sources", {})
+    return Rules(msgspec.convert(table, IdentityConfig), teaching)
 
 
 class Reading(NamedTuple):

@@ -24,6 +24,8 @@ class Limits:
     window_days: Mapping[str, int] = field(default_factory=dict)
     priority: Mapping[str, int] = field(default_factory=dict)
     blocked: frozenset[Id] = frozenset()
+    teaching: Mapping[str, str] = field(default_factory=dict)
+    """By source: "sightings" or "none"; a source that is not there teaches all."""
 
     def allow(self, one: Iterable[Id], two: Iterable[Id]) -> bool:
         """Whether these two may be one by their size; two unique ids are another question."""
@@ -89,12 +91,19 @@ class Model:
 
     # What happens --------------------------------------------------------------------------------------------
 
-    def event(self, sequence: int, ids: list[Id], explicit: bool, day: int) -> Id | None:
+    def event(self, sequence: int, ids: list[Id], explicit: bool, day: int, source: str = "") -> Id | None:
         """An event with these ids; returns the one by which it is attributed, None where it is nobody's."""
+        teaching = self.limits.teaching.get(source, "full")
         ids = [id for id in ids if id not in self.limits.blocked]
         ids = sorted(dict.fromkeys(ids), key=lambda id: self.limits.priority.get(id[0], 0))
         if not ids:
             return None
+        if teaching == "none":
+            if ids[0] not in self.ids:
+                self.ids.add(ids[0])
+                self.last_day[ids[0]] = day
+            return ids[0]
+        explicit = explicit and teaching == "full"
         while True:
             hub, self.counted = self.hub(ids), []
             self._link_all(sequence, hub, ids, explicit, day)
@@ -102,8 +111,7 @@ class Model:
             crowded = [id for id in self.counted if len(self.users[id]) > self.limits.shared_after]
             if not set(crowded) - self.shared:
                 break
-            for id in crowded:
-                self._share(id)
+            self._share(set(crowded) - self.shared)
         for id in ids:
             self.last_day[id] = day
         return hub
@@ -166,15 +174,14 @@ class Model:
     def _apart(one: Iterable[Id], two: Iterable[Id], pairs: set[frozenset[Id]]) -> bool:
         return any(frozenset((a, b)) in pairs for a in one for b in two)
 
-    def _share(self, id: Id) -> None:
-        if id in self.shared:
-            return
-        person = self.person(id)
-        self.shared.add(id)
+    def _share(self, leaving: set[Id]) -> None:
+        people = {self.person(id) for id in leaving}
+        self.shared |= leaving
         for pair, edge in self.edges.items():
-            if id in pair and edge.state == HOLDS:
+            if not leaving.isdisjoint(pair) and edge.state == HOLDS:
                 edge.state = LEFT_OUT
-        self._part(person, set(), FORBIDDEN)
+        for person in people:
+            self._part(person, set(), FORBIDDEN)
 
     def _part(self, person: Person, apart: set[frozenset[Id]], why: str) -> None:
         """Build a person anew from the edges that hold, in their order; one that must not hold does not."""
@@ -201,10 +208,16 @@ class Model:
         if self.person(merge.a) == self.person(merge.b):
             self._tear(merge.a, merge.b, UNDONE)
 
-    def forbid(self, a: Id, b: Id) -> None:
+    def _meet(self, day: int, *ids: Id) -> None:
+        """Whom an act speaks of there is from then on."""
+        self.last_day.update({id: day for id in ids if id not in self.ids})
+        self.ids |= set(ids)
+
+    def forbid(self, a: Id, b: Id, day: int) -> None:
         """Never one person."""
-        if not {a, b} <= self.ids or a == b:
+        if a == b:
             return
+        self._meet(day, a, b)
         if frozenset((a, b)) not in self.forbidden and self.person(a) == self.person(b):
             self._tear(a, b, FORBIDDEN)
         self.forbidden.add(frozenset((a, b)))
@@ -228,5 +241,6 @@ class Model:
 
     def link(self, sequence: int, a: Id, b: Id, day: int) -> None:
         """They are one person."""
-        if {a, b} <= self.ids and a != b:
+        if a != b:
+            self._meet(day, a, b)
             self._decide(sequence, a, b, explicit=True, day=day, act=True)

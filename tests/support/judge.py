@@ -48,9 +48,22 @@ class Ledger:
         return {key for key, entry in self.entries.items() if entry.acknowledged}
 
 
+class Findings:
+    """What is wrong, by kind: every list of it must be empty."""
+
+    @property
+    def clean(self) -> bool:
+        return not self.words()
+
+    def words(self) -> list[str]:
+        """How many there are of each kind, and some of them."""
+        kinds = [(name, found) for name, found in vars(self).items() if isinstance(found, list) and found]
+        return [f"{len(found)} {name.replace('_', ' ')} {found[:5]}" for name, found in kinds]
+
+
 @dataclass
-class Verdict:
-    """What is wrong; `duplicates` are bounded by the caller, everything else must be empty."""
+class Verdict(Findings):
+    """What is wrong; `duplicates` are bounded by the caller."""
 
     lost: list[Key] = field(default_factory=list)
     """Acknowledged, never accepted by the sink."""
@@ -65,24 +78,9 @@ class Verdict:
     strangers: list[Key] = field(default_factory=list)
     """Arrived, but nobody sent them."""
 
-    @property
-    def clean(self) -> bool:
-        return not (self.lost or self.inversions or self.repeated or self.changed_ids or self.strangers)
-
     def __str__(self) -> str:
-        parts = [
-            f"{len(found)} {name} {found[:5]}"
-            for name, found in (
-                ("lost", self.lost),
-                ("inversions", self.inversions),
-                ("repeated", self.repeated),
-                ("changed ids", self.changed_ids),
-                ("strangers", self.strangers),
-            )
-            if found
-        ]
         worst = max(self.duplicates.values(), default=0)
-        return "; ".join([*parts, f"{self.duplicates.total()} duplicates, at most {worst} per kill"])
+        return "; ".join([*self.words(), f"{self.duplicates.total()} duplicates, at most {worst} per kill"])
 
 
 def judge(entries: Mapping[Key, Entry], arrivals: Iterable[Arrival]) -> Verdict:

@@ -133,7 +133,10 @@ class Graph:
         return self.people.between(after, upto)
 
     def current(self, lane: str, at: int) -> str:
-        return self.people.current(lane, at)
+        return self.people.current(lane, min(at, self.reach))
+
+    def knows(self, lane: str) -> bool:
+        return True
 
     def person_id(self, lane: str) -> str:
         return lane

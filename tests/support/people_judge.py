@@ -13,12 +13,13 @@ from appliance.identity.past import Past
 from appliance.identity.rules import Rules
 from appliance.identity.stitch import Change
 from appliance.wal.offline import StoppedLog
+from tests.support.judge import Findings
 from tests.support.sink import Arrival
 
 
 @dataclass
-class Faults:
-    """What is wrong; all must be empty. Events are called by their messageIds."""
+class Faults(Findings):
+    """What is wrong. Events are called by their messageIds."""
 
     changed: list[str] = field(default_factory=list)
     """Arrived more than once, with different people."""
@@ -33,12 +34,8 @@ class Faults:
     overtaking: list[str] = field(default_factory=list)
     """Tried first before an earlier event of the same person, by the graph at that point, was taken."""
 
-    @property
-    def clean(self) -> bool:
-        return not any(vars(self).values())
-
     def __str__(self) -> str:
-        return ", ".join(f"{len(found)} {name} {found[:3]}" for name, found in vars(self).items() if found) or "clean"
+        return ", ".join(self.words()) or "clean"
 
 
 def all_records(log: StoppedLog) -> list[Record]:

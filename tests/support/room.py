@@ -14,7 +14,7 @@ from appliance.control.api import Control
 from appliance.control.ports import Refused
 from appliance.core import settings, write_keys
 from appliance.core.clock import SystemClock
-from appliance.core.config import SourceConfig
+from appliance.core.config import DestinationConfig, SourceConfig
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.event import Record
 from appliance.core.metrics import Metrics
@@ -22,10 +22,12 @@ from appliance.core.settings import Loaded
 from appliance.deliver.bind import Shelf, bind
 from appliance.deliver.dispatcher import Bound, Dispatcher
 from appliance.deliver.plugins import Plugin
+from appliance.identity.rules import Rules
 from appliance.process.identify import open_identifier
 from appliance.process.pipeline import Pipeline
 from appliance.process.resolve import IdResolver, Resolver
 from appliance.wal.log import Log
+from appliance.warehouse.stage import Staging
 from tests.support import toml
 from tests.support.appliance import WRITE_KEY
 
@@ -75,11 +77,11 @@ class Room:
         self.bound: Mapping[str, Bound] = {}
         self.clock, self.metrics = SystemClock(), Metrics()
         self.log = Log.open(self.data / "wal", self.configuration.config.wal, self.clock)
-        identity = self.configuration.config.identity
-        self.identifier = open_identifier(self.log, self.data / "identity", identity) if graph else None
+        rules = Rules.configured(self.configuration.config)
+        self.identifier = open_identifier(self.log, self.data / "identity", rules) if graph else None
         pipeline = Pipeline(resolver or self.identifier or IdResolver(), 1 << 20, self.grown)
         self.dispatcher = Dispatcher(
-            self.log, pipeline, self.clock, self.configuration.config, self.data / "paused.json"
+            self.log, pipeline, self.staging, self.clock, self.configuration.config, self.data / "paused.json"
         )
         listen = msgspec.structs.replace(self.configuration.config.control, listen="127.0.0.1:0")
         self.control = Control(
@@ -87,6 +89,10 @@ class Room:
         )
         self.url = ""
         self.http: aiohttp.ClientSession
+
+    def staging(self, destination: str, dialect: str, config: DestinationConfig) -> Staging:
+        """As the process makes them."""
+        return Staging(destination, dialect, config, lambda: self.configuration.config.sources)
 
     def grown(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have deliveries woken as the log does it, and kept for a test whose graph lags."""

@@ -18,13 +18,14 @@ from appliance.control.people.by_log import (
     between,
     queue,
 )
-from appliance.control.people.replies import People, PersonView
+from appliance.control.people.replies import PartedView, People, PersonView
 from appliance.control.people.views import PLAIN_TYPES, id_view
 from appliance.control.ports import DestinationStatus
 from appliance.control.replies import RecordView
 from appliance.core.event import Record
 from appliance.identity.findings import Found
 from appliance.identity.lookup import Lookup
+from appliance.identity.parted import parted
 from appliance.identity.person import minted_at, place_of, sequence_of
 from appliance.identity.rules import Id
 from appliance.wal.log import Log
@@ -82,7 +83,7 @@ def find(
         complete = complete and all_seen
     elif alone := _of_one_event(log, lookup, wanted):
         people = [alone]
-    shown = [_view(log, destinations, one, skew_ms, payloads) for one in people]
+    shown = [_view(log, lookup, destinations, one, skew_ms, payloads) for one in people]
     return People(people=shown, scanned_events=scanned, complete=complete)
 
 
@@ -130,7 +131,12 @@ def _of_one_event(log: Log, lookup: Lookup, wanted: str) -> _Person | None:
 
 
 def _view(
-    log: Log, destinations: Sequence[DestinationStatus], person: _Person, skew_ms: int, payloads: bool
+    log: Log,
+    lookup: Lookup,
+    destinations: Sequence[DestinationStatus],
+    person: _Person,
+    skew_ms: int,
+    payloads: bool,
 ) -> PersonView:
     ids: dict[str, list[str]] = {name: [] for name in PLAIN_TYPES.values()}
     for one in person.ids:
@@ -138,11 +144,13 @@ def _view(
             values = ids.setdefault(PLAIN_TYPES.get(one.type, one.type), [])
             if len(values) < IDS_MAX:
                 values.append(one.value)
+    last = parted(lookup, person.names)
     return PersonView(
         person=person.names[0],
         ids=ids,
         ids_total=len(person.ids),
         matches=[id_view(one, payloads) for one in person.matches],
+        parted=PartedView(*last) if last else None,
         queues=[queue(log, one, person.names, person.events, skew_ms) for one in destinations],
         events=[RecordView(**views.record_view(record, payloads)) for record in person.newest],
     )

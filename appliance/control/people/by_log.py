@@ -126,10 +126,14 @@ def queue(
 
 
 def _held(log: Log, destination: str, lanes: Sequence[str]) -> list[HeldHead]:
+    """What is held of these lanes, and of those that they wait for: of who was parted, or called otherwise."""
     if len(lanes) > LANES_ASKED_MAX:
-        wanted = set(lanes)
+        joined = log.joined(destination)
+        wanted = {*lanes, *(joined[lane] for lane in lanes if lane in joined)}
         return [head for head in log.held_heads(destination) if head.lane in wanted]
-    return [head for lane in lanes if (head := log.held_head(destination, lane)) is not None]
+    waited_for = [other for lane in lanes if (other := log.joined_to(destination, lane))]
+    asked = dict.fromkeys([*lanes, *waited_for])
+    return [head for lane in asked if (head := log.held_head(destination, lane)) is not None]
 
 
 def backwards(log: Log) -> Iterator[tuple[list[Record], bool]]:

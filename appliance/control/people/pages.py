@@ -60,7 +60,9 @@ class PeoplePages:
         try:
             found = await run(find)
         except ValueError as error:
-            raise invalid(str(error)) from None
+            raise invalid(
+                str(error), "look for it without a type: a bare value is looked for under all of them"
+            ) from None
         if not found.people and self._parts.identifier is not None and self._parts.identifier.lag:
             found.complete = False  # the graph has yet to read the newest events
         request[SHOWN] = sum(len(one.events) or 1 for one in found.people)
@@ -208,11 +210,11 @@ def asking(read: Callable[[], T]) -> T:
     try:
         return read()
     except parting.Unknown as error:
-        raise ApiError(404, "not_found", str(error)) from None
+        raise ApiError(404, "not_found", f"{error}; nothing was done", error.next_step) from None
     except parting.Ended as error:
-        raise ApiError(409, "refused", f"{error}; nothing was done") from None
-    except ValueError as error:
-        raise invalid(str(error)) from None
+        raise ApiError(409, "refused", f"{error}; nothing was done", error.next_step) from None
+    except parting.Refused as error:
+        raise invalid(f"{error}; nothing was done", error.next_step) from None
 
 
 def id_asked(lookup: Lookup, type: str, value: str, payloads: bool) -> Id:
@@ -224,7 +226,8 @@ def id_asked(lookup: Lookup, type: str, value: str, payloads: bool) -> Id:
     try:
         found = lookup.id_of(type, value)
     except ValueError as error:
-        raise invalid(f"{error}; nothing was done") from None
+        next_step = "`sternpost people show PERSON` lists ids as the rules of [identity] read them"
+        raise invalid(f"{error}; nothing was done", next_step) from None
     if not payloads and found.type not in views.PLAIN_TYPES:
         raise forbidden(f"ids of the type {found.type} need the right to see payloads; nothing was done",
                         "name a user_id or anonymous_id of theirs, or use a token with `payloads = true`")  # fmt: skip

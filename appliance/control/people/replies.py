@@ -61,6 +61,19 @@ class QueueView(msgspec.Struct, kw_only=True):
     """The first held event."""
 
 
+class PartedView(msgspec.Struct):
+    """An operator parted somebody from another, with whom they were one person."""
+
+    person: str
+    """The other one."""
+    merge: str
+    """That was undone; "" where two ids were forbidden to be one person's."""
+    when_ms: int
+    """0: not known."""
+    by: str
+    """Token and user who asked for it, as in the audit trail; "" where it is not known."""
+
+
 class PersonView(msgspec.Struct, kw_only=True):
     """A person; without the person graph, one ordering key with the ids that came with it."""
 
@@ -73,6 +86,8 @@ class PersonView(msgspec.Struct, kw_only=True):
     """0 without the graph."""
     matches: list[IdView] = []
     """What of theirs was asked for; none where their own id was."""
+    parted: PartedView | None = None
+    """The last time that it happened to them, if they are two people still; none without the graph."""
     queues: list[QueueView]
     events: list[RecordView]
     """The newest, newest first."""

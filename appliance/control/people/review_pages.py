@@ -95,7 +95,8 @@ class ReviewPages:
             raise ApiError(409, "refused", f"{said}; nothing was done", _LIST)
         if one.state in decided:
             said = f"suggestion {one.number} was {one.state} already"
-            undo = "`sternpost people undo` takes a merge back" if one.state == ACCEPTED else ""
+            accept = f"`sternpost people accept {one.number}` makes one person of them after all"
+            undo = "`sternpost people undo` takes a merge back" if one.state == ACCEPTED else accept
             raise ApiError(409, "refused", f"{said}, it is not {words} now", undo)
         return one
 

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.cli import people_suggest
 from appliance.cli.client import Client
-from appliance.cli.people import add_arguments
+from appliance.cli.people import add_arguments, suggest
 from appliance.control.api import BODY_BYTES_MAX
 from appliance.identity.matching.suggest import Suggestion
 from appliance.identity.review import Suggesting
@@ -44,7 +43,7 @@ def sent(process: Taking) -> list[str]:
 )
 def test_everything_goes_out_once_in_order_and_the_first_piece_begins_the_list(count: int, bodies: list[int]) -> None:
     process, steps = Taking(), list[int]()
-    assert people_suggest._put(process, found(count), 1000, steps.append) == []
+    assert suggest._put(process, found(count), 1000, steps.append) == []
     assert [len(body.pairs) for body in process.bodies] == bodies
     assert [body.first for body in process.bodies] == [True, *[False] * (len(bodies) - 1)]
     assert sent(process) == [f"u{number}" for number in range(count)] and steps == sorted(steps)
@@ -52,14 +51,14 @@ def test_everything_goes_out_once_in_order_and_the_first_piece_begins_the_list(c
 
 def test_long_words_go_out_in_more_pieces() -> None:
     process = Taking()
-    people_suggest._put(process, found(300, "\U0001f9d1\x00" * 2000), 1000, lambda _: None)
+    suggest._put(process, found(300, "\U0001f9d1\x00" * 2000), 1000, lambda _: None)
     assert sent(process) == [f"u{number}" for number in range(300)]
     assert max(map(len, process.got)) < BODY_BYTES_MAX and len(process.got) > 2
 
 
 def test_who_was_rejected_takes_no_place_on_the_list() -> None:
     process = Taking(rejected=150)
-    said = people_suggest._put(process, found(500), 220, lambda _: None)
+    said = suggest._put(process, found(500), 220, lambda _: None)
     assert said == ["of 200 pairs left out: 150"]
     assert sent(process) == [f"u{number}" for number in range(370)], "until there are as many as were asked for"
 

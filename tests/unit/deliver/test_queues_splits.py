@@ -168,7 +168,8 @@ def test_a_requeued_event_of_one_who_was_joined_since_does_not_go_beside_the_win
     """Both were empty when they were joined, so the queues know nothing of it."""
     made = queues(("w", 20))
     (first,) = made.gather(10, 10_000)
-    made.requeued("l", 1, NOW_MS, "w")
+    made.requeued("l", 1, NOW_MS)
+    made.joined("l", "w")
     made.offer(job("w", 21))
     assert made.wanted(NOW_MS, 10) == []
     settle(made, first)

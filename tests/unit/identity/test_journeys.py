@@ -1,6 +1,6 @@
 """Worked journeys through the person graph, with the people that must come of them, at every place of the log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,9 @@ import pytest
 from msgspec import Raw
 
 from appliance.core.event import Record
-from appliance.identity.acts import Act
+from appliance.identity.acts import Act, Undoing
 from appliance.identity.person import merge_text
-from appliance.identity.rules import IDS_MAX, Id
+from appliance.identity.rules import LISTED_MAX, Id
 from appliance.identity.stitch import FORBIDDEN, REASONS, SHARED, UNIQUE, WINDOW, Change
 from appliance.identity.store import MESSAGE_CHARACTERS_MAX, WORDS_MAX, EdgeRow, Store
 from tests.support.graph_log import Journey, World, event, rules
@@ -36,37 +36,6 @@ def mail(value: str) -> Id:
 
 def device(value: str) -> Id:
     return Id("device_id", value)
-
-
-@pytest.fixture
-def walk(tmp_path: Path) -> Walk:
-    """Applies a log in batches of 1, 7 and all, to a graph each; all of them and their pasts must say the same.
-
-    The first of them remembers nothing from batch to batch but what is in its file.
-    """
-
-    def walked(records: Sequence[Record], config: dict[str, Any] | None = None) -> World:
-        worlds, said = [], []
-        for batch in (1, 7, 0):
-            world = World(tmp_path / f"people{batch}.sqlite", config)
-            reading = world.read(records, batch, forgetful=batch == 1)
-            upto = records[-1].sequence
-            assert world.past.people(records) == reading.people, f"batches of {batch}"
-            assert world.past.changes(0, upto) == reading.changes, f"batches of {batch}"
-            halves = [world.past.changes(0, upto // 2), world.past.changes(upto // 2, upto)]
-            assert halves[0] + halves[1] == reading.changes
-            worlds.append(world)
-            said.append(reading)
-        assert said[0] == said[1] == said[2], "the answer depends on the batches"
-        for world in worlds[:-1]:
-            world.close()
-        opened.append(worlds[-1])
-        return worlds[-1]
-
-    opened: list[World] = []
-    yield walked
-    for world in opened:
-        world.close()
 
 
 def states(world: World) -> dict[tuple[str, str], str]:
@@ -386,7 +355,7 @@ def test_a_link_joins_what_was_only_suggested_and_even_what_was_undone(walk: Wal
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (Act(link=(user("ann"), user("nobody"))), "nobody has the user_id nobody"),
+        (Act(reject=(user("ann"), user("nobody"))), "nobody has the user_id nobody"),
         (Act(forbid=(user("ann"), user("ann"))), "the same id twice"),
         (Act(allow=(Id("seal", "1"), user("ann"))), "nobody has the seal 1"),
         (Act(), "nothing was asked for"),
@@ -576,7 +545,9 @@ def test_an_undo_after_the_people_have_grown_keeps_who_came_later_on_their_side(
     assert world.person(browser("b3"), undo) == people[1]
 
 
-def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(walk: Walk) -> None:
+def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(
+    walk: Walk, caplog: pytest.LogCaptureFixture
+) -> None:
     log = Journey()
     for n in range(WORDS_MAX):
         log.track(anonymous="stranger", external=[(f"made_up_{n}", "1x")])
@@ -587,6 +558,7 @@ def test_types_that_clients_make_up_take_no_room_from_those_of_the_house(walk: W
     assert world.store.one("SELECT text FROM words JOIN edges ON source = word LIMIT 1") == "web"
     made_up = world.store.find([Id("made_up_1", "1x"), Id(f"made_up_{WORDS_MAX - 1}", "1x")])
     assert [id.type for id in made_up] == ["made_up_1"]
+    assert "id_type_left_out" in caplog.messages
 
 
 def test_a_person_is_parted_without_reading_what_was_ever_left_out(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -609,6 +581,44 @@ def test_a_person_is_parted_without_reading_what_was_ever_left_out(walk: Walk, m
     assert read and max(read) == 101, "100 browsers and the tablet"
 
 
+def test_a_person_whose_ids_become_shared_at_once_is_taken_apart_once(
+    walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = [(f"card{n}", "7") for n in range(LISTED_MAX)]
+    log = Journey()
+    users = [log.track(user=f"u{n}", external=cards, device="D", anonymous="a1") for n in range(4)]
+    others = [log.track(external=[card]) for card in cards]
+    alone = [*others, log.track(device="D"), log.track(anonymous="a1")]
+    world = walk(log.records)
+    people = world.past.people(log.records)
+    assert len({people[place - 1] for place in users + alone}) == len(users) + len(alone)
+    assert people[0] == world.person(user("u0"), alone[-1]), "who had them all keeps the name"
+    splits = world.past.changes(users[-1] - 1, users[-1])
+    assert {change.lane for change in splits} == {people[place - 1] for place in alone}
+    assert {(change.other, change.split) for change in splits} == {(people[0], True)}
+
+    read, of = [], Store.edges_of
+    monkeypatch.setattr(Store, "edges_of", lambda *args, **options: read.append(args) or of(*args, **options))
+    with World(tmp_path / "once.sqlite") as once:
+        once.read(log.records)
+    assert len(read) == 1
+
+
+def test_ids_of_several_people_that_become_shared_at_once_all_leave(walk: Walk) -> None:
+    log = Journey()
+    for kind in ("email", "device", "anonymous"):
+        for n in range(3):
+            log.track(user=f"{kind}-{n}", **{kind: "k@x.io"})
+    last = log.track(user="ann", email="k@x.io", device="k@x.io", anonymous="k@x.io")
+    ids = [mail("k@x.io"), device("k@x.io"), browser("k@x.io")]
+    world = walk(log.records)
+    people = world.past.people(log.records)
+    firsts = [people[place] for place in (0, 3, 6)]
+    assert world.people(ids, last - 1) == firsts
+    assert len({*world.people(ids, last), *people}) == len(ids) + len(people), "three devices and ten users"
+    assert sorted(change.other for change in world.past.changes(last - 1, last)) == sorted(firsts)
+
+
 def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk: Walk) -> None:
     log = Journey()
     log.records.append(
@@ -616,9 +626,29 @@ def test_a_long_message_id_is_not_kept_with_every_link_that_its_event_makes(walk
             1,
             user="ann",
             message_id="m" * 30_000,
-            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(IDS_MAX)]},
+            context={"externalId": [{"type": "card", "id": f"c{n}"} for n in range(LISTED_MAX)]},
         )
     )
     world = walk(log.records)
-    assert world.store.one("SELECT count(*) FROM edges") == IDS_MAX - 1
-    assert world.store.one("SELECT sum(length(message)) FROM edges") == (IDS_MAX - 1) * MESSAGE_CHARACTERS_MAX
+    assert world.store.one("SELECT count(*) FROM edges") == LISTED_MAX
+    assert world.store.one("SELECT sum(length(message)) FROM edges") == LISTED_MAX * MESSAGE_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("act", ["forbid", "undo", "link"])
+def test_an_act_holds_where_the_log_of_before_is_gone(tmp_path: Path, act: str) -> None:
+    """A graph made anew reads what the log still has; who was spoken of may come again only afterwards."""
+    log = two_customers()
+    log.alias("ann", "bob")
+    pair = (user("ann"), user("bob"))
+    what: Any = {"undo": Undoing("3", pair)} if act == "undo" else {act: pair}
+    place = log.act(Act(**what))
+    log.track(user="ann", email="ann@example.com")
+    log.track(user="bob", email="bob@example.com")
+    last = log.alias("ann", "bob")
+    with World(tmp_path / "whole.sqlite") as whole, World(tmp_path / "rest.sqlite") as rest:
+        whole.read(log.records)
+        rest.read(log.records[place - 1 :])
+        for world in (whole, rest):
+            assert world.past.outcome(place).changed or act == "link", world.past.outcome(place)
+            ann, bob = world.people(pair, last)
+            assert (ann == bob) == (act == "link"), world.past.outcome(place)

@@ -1,10 +1,11 @@
 """The page about identity tells the defaults and the block-list that hold."""
 
 import re
+from typing import get_args
 
-from appliance.core.config import IdentityConfig
+from appliance.core.config import IdentityConfig, Teaching
 from appliance.identity import normalise
-from appliance.identity.rules import IDS_MAX, Rules
+from appliance.identity.rules import IDS_MAX, LISTED_MAX, Rules
 from appliance.identity.type_rules import DEFAULTS, EXTERNAL
 from tests.house.files import ROOT
 
@@ -35,4 +36,10 @@ def test_other_numbers() -> None:
     assert f"more than {rules.ids_max} altogether" in PAGE
     assert f"`shared_after` ({rules.shared_after})" in PAGE
     assert f"At most {IDS_MAX} ids of one event" in PAGE
+    assert f"at most {LISTED_MAX} of them may stand in lists" in PAGE
     assert f"more than {normalise.BYTES_MAX} bytes" in PAGE
+
+
+def test_what_a_source_may_teach() -> None:
+    told = re.findall(r'^\| `"(\w+)"`', section("Whom you believe"), re.MULTILINE)
+    assert told == list(get_args(Teaching))

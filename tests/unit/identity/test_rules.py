@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.core.config import IdentityConfig, IdTypeConfig
+from appliance.core.config import Config, IdentityConfig, IdTypeConfig, SourceConfig, Teaching
 from appliance.core.event import Record
+from appliance.core.secret import Secret
 from appliance.identity import normalise, rules
-from appliance.identity.rules import IDS_MAX, Id, Rules, Sighting
+from appliance.identity.rules import IDS_MAX, LISTED_MAX, Id, Rules, Sighting
 
 UUID_A, UUID_B = "0a1b2c3d-0000-4000-8000-00000000000a", "0a1b2c3d-0000-4000-8000-00000000000b"
 CARD = IdentityConfig(
@@ -233,11 +234,13 @@ def test_any_key_can_be_a_place(key: str) -> None:
         assert pairs(read(raw, config)) == [("own", "1"), ("own", "2")]
 
 
-def test_a_type_that_is_switched_off_is_not_read_at_all() -> None:
-    event = {"context": {"device": {"id": "D1"}, "externalId": [{"type": "device_id", "id": {}}]}}
-    assert read(event, CARD) == Sighting([], False, [])
+def test_a_type_that_is_switched_off_leaves_its_reason_and_nothing_else() -> None:
+    event = {"context": {"device": {"id": "D1"}, "externalId": [{"type": "device_id", "id": 2}]}}
+    assert read(event, CARD) == Sighting([], False, [(Id("device_id", one), rules.IS_OFF) for one in ("D1", "2")])
     config = IdentityConfig(ids={"anonymous_id": IdTypeConfig(enabled=False)})
-    assert read({}, config, anonymous_id="null") == Sighting([], False, [])
+    assert read({}, config, anonymous_id="a1") == Sighting([], False, [(Id("anonymous_id", "a1"), rules.IS_OFF)])
+    assert read({}, config, anonymous_id="null").left == [(Id("anonymous_id", "null"), normalise.IS_BLOCKED)]
+    assert read({"context": {"device": {"id": " "}}}, CARD).left == []
 
 
 def test_a_group_is_no_person() -> None:
@@ -304,15 +307,104 @@ def test_a_merge_that_names_nothing(properties: Any) -> None:
 
 
 def test_so_many_ids_count_and_those_of_the_highest_priority() -> None:
-    externals = [{"type": f"t{number}", "id": str(number + 1)} for number in range(10_000)]
-    sighting = read({"context": {"externalId": externals}}, user_id="u1", anonymous_id="a1")
-    assert pairs(sighting) == [("user_id", "u1"), *((f"t{number}", str(number + 1)) for number in range(IDS_MAX - 1))]
+    many = IdentityConfig(ids={f"t{number:02}": IdTypeConfig(paths=[f"t.{number}"]) for number in range(IDS_MAX)})
+    sighting = read({"t": {str(number): number + 1 for number in range(IDS_MAX)}}, many, user_id="u", anonymous_id="a")
+    assert pairs(sighting) == [("user_id", "u"), *((f"t{number:02}", str(number + 1)) for number in range(IDS_MAX - 1))]
     assert {reason for _, reason in sighting.left} == {rules.IS_TOO_MANY}
-    assert [id for id, _ in sighting.left] == [
+    assert [id for id, _ in sighting.left] == [Id(f"t{IDS_MAX - 1}", str(IDS_MAX)), Id("anonymous_id", "a")]
+
+
+def listed(*types: str) -> list[dict[str, str]]:
+    """A list of ids, the value of each its place in it."""
+    return [{"type": type, "id": str(place)} for place, type in enumerate(types, 1)]
+
+
+def test_so_many_ids_of_lists_count_and_the_ids_of_other_places_beside_them() -> None:
+    body = {"traits": {"email": "z@e.com"}, "context": {"externalId": listed(*(f"t{n}" for n in range(10_000)))}}
+    sighting = read(body, user_id="u1", anonymous_id="a1")
+    externals = [(f"t{number}", str(number + 1)) for number in range(LISTED_MAX)]
+    assert pairs(sighting) == [("user_id", "u1"), ("email", "z@e.com"), *externals, ("anonymous_id", "a1")]
+    assert sighting.left[0] == (
         Id("external_id", f'{{"type": "t{IDS_MAX}", "id": "{IDS_MAX + 1}"}}'),
-        Id(f"t{IDS_MAX - 1}", str(IDS_MAX)),
-        Id("anonymous_id", "a1"),
-    ]
+        rules.IS_TOO_MANY,
+    )
+    over = [(Id(f"t{n}", str(n + 1)), rules.IS_TOO_MANY_LISTED) for n in range(LISTED_MAX, IDS_MAX)]
+    assert sighting.left[1:] == over
+
+
+def test_of_the_ids_of_lists_those_of_the_highest_priority_count_whatever_their_type() -> None:
+    both = {"externalId": listed(*["crm"] * LISTED_MAX), "externalIds": listed("anonymous_id", "card", "user_id")}
+    sighting = read({"context": both}, CARD)
+    crm = [("crm", str(place)) for place in range(1, LISTED_MAX + 1)]
+    assert pairs(sighting) == [("user_id", "3"), ("card", "2"), *crm[:-2]]
+    left = [Id(*one) for one in (*crm[-2:], ("anonymous_id", "1"))]
+    assert sighting.left == [(id, rules.IS_TOO_MANY_LISTED) for id in left]
+
+
+def test_an_id_that_stands_elsewhere_as_well_is_not_one_of_a_list() -> None:
+    names = [*(f"t{n}" for n in range(LISTED_MAX)), "card", "anonymous_id"]
+    body = {"properties": {"card": len(names) - 1}, "context": {"externalId": listed(*names)}}
+    early = IdentityConfig(ids={"card": IdTypeConfig(paths=["properties.card"], priority=99)})
+    sighting = read(body, early, anonymous_id=str(len(names)))
+    assert len(sighting.ids) == LISTED_MAX + 2
+    assert sighting.left == []
+
+
+def test_a_merge_names_no_more_than_that_either() -> None:
+    named = [{"type": f"t{number}", "value": str(number + 1)} for number in range(IDS_MAX)]
+    sighting = read({"mergeProperties": named}, type="merge", user_id="u1")
+    assert len(sighting.ids) == 1 + LISTED_MAX
+    assert sighting.explicit
+
+
+ALIAS, MERGE = {"previousId": "old"}, {"mergeProperties": [{"type": "email", "value": "z@e.com"}]}
+TEACHING: list[tuple[str, str, dict[str, Any], list[tuple[str, str]], bool]] = [
+    ("full", "alias", ALIAS, [("user_id", "u"), ("user_id", "old")], True),
+    ("sightings", "alias", ALIAS, [("user_id", "u"), ("user_id", "old")], False),
+    ("sightings", "merge", MERGE, [("user_id", "u"), ("email", "z@e.com")], False),
+    ("sightings", "track", {"traits": {"email": "z@e.com"}},
+     [("user_id", "u"), ("email", "z@e.com"), ("anonymous_id", "a")], False),
+    ("none", "alias", ALIAS, [("user_id", "u")], False),
+    ("none", "merge", MERGE, [("user_id", "u")], False),
+    ("none", "track", {"traits": {"email": "z@e.com"}}, [("user_id", "u")], False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("teaching", "type", "body", "ids", "explicit"), TEACHING)
+def test_what_a_source_may_teach(
+    teaching: Teaching, type: str, body: dict[str, Any], ids: list[tuple[str, str]], explicit: bool
+) -> None:
+    compiled, event = Rules(IdentityConfig(), {"web": teaching}), record(body, type, "u", "a")
+    sighting = compiled.read(event)
+    assert (pairs(sighting), sighting.explicit) == (ids, explicit)
+    assert compiled.teaches("web") == (teaching != "none")
+    others = Rules(IdentityConfig(), {"other": teaching})
+    everything = Rules(IdentityConfig()).read(event)
+    assert others.read(event) == everything
+    assert others.teaches("web")
+    assert sighting.left == [(id, rules.IS_NOT_FIRST) for id in everything.ids[len(ids) :]]
+
+
+def test_what_sources_may_teach_stands_in_the_json_only_where_it_is_not_all() -> None:
+    plain = Rules(IdentityConfig())
+    assert Rules(IdentityConfig(), {"web": "full"}).json == plain.json
+    assert b"sources" not in plain.json, "graphs of before know no such key"
+    one = Rules(IdentityConfig(), {"b": "none", "web": "full", "a": "sightings"})
+    assert one.json == Rules(IdentityConfig(), {"a": "sightings", "b": "none"}).json
+    assert json.loads(one.json) == {**json.loads(plain.json), "sources": {"a": "sightings", "b": "none"}}
+    again = Rules.from_json(one.json)
+    assert again.json == one.json
+    assert [again.teaches(name) for name in ("a", "b", "web")] == [True, False, True]
+    with pytest.raises(msgspec.DecodeError):
+        Rules.from_json(b'{"sources": {"a": "half"}}')
+
+
+def test_the_whole_configuration_says_what_each_source_may_teach() -> None:
+    key = Secret("k" * 20)
+    config = Config(
+        identity=CARD, sources={"web": SourceConfig(write_key=key, identity="none"), "app": SourceConfig(write_key=key)}
+    )
+    assert Rules.configured(config).json == Rules(CARD, {"web": "none"}).json
 
 
 def test_an_operators_act_has_no_ids() -> None:

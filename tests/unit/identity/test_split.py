@@ -83,44 +83,55 @@ def test_limits_hold_when_a_person_is_built_anew(config: dict[str, Any], left: d
 # Persons are 100, 200, ...; ids 1, 2, ... the oldest first.
 ASSIGNED = {
     "what a merge joined is what it was": (
-        [[1, 2], [3]], {1: 100, 2: 100, 3: 200}, [merge(7, 200, 100, 1, 3)], 100, 0,
+        [[1, 2], [3]], {1: 100, 2: 100, 3: 200}, [merge(7, 200, 100, 1, 3)], 100, (),
         Assigned([100, 200], [7], [], []),
     ),
     "the loser may be larger by now": (
-        [[3, 4, 5], [1]], {1: 100, 3: 200, 4: 200, 5: 200}, [merge(7, 200, 100, 1, 3)], 100, 0,
+        [[3, 4, 5], [1]], {1: 100, 3: 200, 4: 200, 5: 200}, [merge(7, 200, 100, 1, 3)], 100, (),
         Assigned([200, 100], [7], [], []),
     ),
     "those who came to the winner by ids of the loser go with it": (
-        [[2, 3, 4], [1]], {1: 100, 2: 200, 3: 100, 4: 100}, [merge(7, 200, 100, 1, 2)], 100, 0,
+        [[2, 3, 4], [1]], {1: 100, 2: 200, 3: 100, 4: 100}, [merge(7, 200, 100, 1, 2)], 100, (),
         Assigned([200, 100], [7], [], [(3, 0), (4, 0)]),
     ),
     "people who were merged before stay merged": (
         [[1, 2], [3, 4, 5]],
         {1: 100, 2: 200, 3: 300, 4: 400, 5: 500},
         [merge(5, 200, 100, 1, 2), merge(6, 400, 300, 3, 4), merge(7, 500, 300, 3, 5), merge(8, 300, 100, 1, 3)],
-        100, 0,
+        100, (),
         Assigned([100, 300], [8], [], []),
     ),
     "an id that was new falls off as somebody new": (
-        [[1, 2], [3]], {1: 100, 2: 100, 3: 100}, [], 100, 0, Assigned([100, 0], [], [], [(3, 1)]),
+        [[1, 2], [3]], {1: 100, 2: 100, 3: 100}, [], 100, (), Assigned([100, 0], [], [], [(3, 1)]),
     ),
     "the person goes with the oldest id, not with the most": (
-        [[2, 3], [1]], {1: 100, 2: 100, 3: 100}, [], 100, 0, Assigned([0, 100], [], [], [(2, 0), (3, 0)]),
+        [[2, 3], [1]], {1: 100, 2: 100, 3: 100}, [], 100, (), Assigned([0, 100], [], [], [(2, 0), (3, 0)]),
     ),
     "a kiosk leaves its name to who used it": (
-        [[2, 3], [1]], {1: 100, 2: 100, 3: 100}, [], 100, 1, Assigned([100, 0], [], [], [(1, 1)]),
+        [[2, 3], [1]], {1: 100, 2: 100, 3: 100}, [], 100, {1}, Assigned([100, 0], [], [], [(1, 1)]),
     ),
     "a kiosk that was somebody before leaves as somebody new": (
-        [[2], [1]], {1: 100, 2: 200}, [merge(7, 200, 100, 1, 2)], 100, 1,
+        [[2], [1]], {1: 100, 2: 200}, [merge(7, 200, 100, 1, 2)], 100, {1},
         Assigned([100, 0], [7], [(200, 0)], [(1, 1)]),
     ),
     "who has no ids any more is who has theirs": (
-        [[1, 2], [3]], {1: 200, 2: 200, 3: 300}, [merge(6, 300, 200, 1, 3), merge(5, 200, 100)], 100, 0,
+        [[1, 2], [3]], {1: 200, 2: 200, 3: 300}, [merge(6, 300, 200, 1, 3), merge(5, 200, 100)], 100, (),
         Assigned([100, 300], [6], [], []),
     ),
     "somebody without ids goes with those who became them": (
-        [[3], [2]], {2: 200, 3: 300}, [merge(5, 200, 100), merge(6, 100, 300, 2, 3)], 300, 0,
+        [[3], [2]], {2: 200, 3: 300}, [merge(5, 200, 100), merge(6, 100, 300, 2, 3)], 300, (),
         Assigned([300, 100], [6], [], []),
+    ),
+    "two kiosks leave at once, and neither takes the name along": (
+        [[1], [2], [3], [4]], {1: 100, 2: 100, 3: 100, 4: 100}, [], 100, {1, 3},
+        Assigned([0, 100, 0, 0], [], [], [(1, 0), (3, 2), (4, 3)]),
+    ),
+    "where all that there is are kiosks, the oldest keeps the name": (
+        [[1], [2]], {2: 100, 1: 100}, [], 100, {1, 2}, Assigned([0, 100], [], [], [(1, 0)]),
+    ),
+    "and so it is where somebody became them": (
+        [[1], [2]], {1: 100, 2: 200}, [merge(7, 200, 100, 1, 2)], 100, {1, 2},
+        Assigned([100, 200], [7], [], []),
     ),
 }  # fmt: skip
 

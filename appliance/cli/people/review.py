@@ -4,10 +4,11 @@ import argparse
 import sys
 from typing import Any
 
-from appliance.cli import client, output, people_acts, people_text, text
+from appliance.cli import client, output, text
 from appliance.cli.client import Client
 from appliance.cli.output import CommandError
-from appliance.cli.people_text import Shown
+from appliance.cli.people import acts, wording
+from appliance.cli.people.wording import Shown
 
 PAGE = 1_000
 
@@ -33,11 +34,11 @@ def accept(process: Client, args: argparse.Namespace) -> int:
         holds = " It holds from the next event on; `people undo` takes it back."
         if not client.confirmed(args, f"{question}{why if one['why'] else ''}{holds}"):
             return 1
-    return client.printed(args, process.post("/v1/people/accept", {"number": args.number}), people_acts.done)
+    return client.printed(args, process.post("/v1/people/accept", {"number": args.number}), acts.done)
 
 
 def reject(process: Client, args: argparse.Namespace) -> int:
-    return client.printed(args, process.post("/v1/people/reject", {"number": args.number}), people_acts.done)
+    return client.printed(args, process.post("/v1/people/reject", {"number": args.number}), acts.done)
 
 
 def listed(process: Client, state: str, limit: int) -> list[Shown]:
@@ -60,8 +61,8 @@ def print_suggestions(found: list[Shown]) -> None:
         (
             one["number"],
             f"{one['probability']:.2%}",
-            people_text.id_text(one["a"]["id"]),
-            people_text.id_text(one["b"]["id"]),
+            wording.id_text(one["a"]["id"]),
+            wording.id_text(one["b"]["id"]),
             "; ".join(text.plain(words, 120) for words in one["why"]) or "(hidden)",
         )
         for one in found
@@ -81,4 +82,4 @@ def _who(process: Client, one: Shown) -> str:
     """Somebody by their ids."""
     members = process.get(f"/v1/people/{client.segment(one['person'])}")["members"]
     others = [each for each in members if (each["type"], each["value"]) != (one["id"]["type"], one["id"]["value"])]
-    return people_text.group([one["id"], *others])
+    return wording.group([one["id"], *others])

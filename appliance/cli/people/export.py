@@ -9,7 +9,7 @@ from pathlib import Path
 from appliance.cli import client, output, progress, text
 from appliance.cli.client import Client
 from appliance.cli.output import CommandError
-from appliance.cli.people import person_of
+from appliance.cli.people.looking import person_of
 
 EXPORT_TIMEOUT_S = 3600.0
 """The process gathers all of it before the first byte comes."""

@@ -26,6 +26,8 @@ def found(person: Shown) -> str:
         lines.append(
             f"  {text.count(person['ids_total'] - shown, 'more id')}: `sternpost people show {person['person']}`"
         )
+    if parted := person.get("parted"):
+        lines.append(_parted(parted))
     lines += [_queue(queue) for queue in person["queues"]]
     if person["events"]:
         lines.append(styled("  newest events", "bold"))
@@ -35,6 +37,13 @@ def found(person: Shown) -> str:
             f"  {text.moment(event['received_ms'])}  {text.plain(name, 60)}  {text.plain(event['message_id'])}"
         )
     return "\n".join(lines)
+
+
+def _parted(parted: Shown) -> str:
+    how = f"merge {parted['merge']} was undone" if parted["merge"] else "two of their ids were forbidden to be one's"
+    by = f" by {text.plain(parted['by'])}" if parted["by"] else ""
+    when = f" on {text.moment(parted['when_ms'])}" if parted["when_ms"] else ""
+    return f"  parted from {text.plain(parted['person'])}{when}{by}: {how}"
 
 
 def _queue(queue: Shown) -> str:

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 
 import msgspec
 
-from appliance.cli import output, people_review, progress, text
+from appliance.cli import output, progress, text
 from appliance.cli.client import Client
-from appliance.cli.people_arguments import LIMIT_MAX
+from appliance.cli.people import review
+from appliance.cli.people.arguments import LIMIT_MAX
 from appliance.identity.matching.suggest import Candidate, Suggestion
 from appliance.identity.matching.suggest import suggest as matched
 
@@ -40,14 +41,14 @@ def suggest(process: Client, args: argparse.Namespace) -> int:
         found = matched(candidates, threshold=args.threshold, limit=limit + rejected, progress=steps.begin)
         steps.begin("putting them on the list", len(found))
         words = _put(process, found, limit, steps.count)
-    open_ones = people_review.listed(process, "open", limit)
+    open_ones = review.listed(process, "open", limit)
     if args.json:
         output.print_json({"suggestions": open_ones})
         return 0
     if not open_ones:
         print(f"nobody to decide about ({args.threshold:g} or more)")
     else:
-        people_review.print_suggestions(open_ones)
+        review.print_suggestions(open_ones)
         print(f"\n{_NEXT}", file=sys.stderr)
     for line in words:
         print(line, file=sys.stderr)

@@ -3,17 +3,20 @@
 import argparse
 from typing import Any
 
-from appliance.cli import client, people_text, text
+from appliance.cli import client, text
 from appliance.cli.client import Client
 from appliance.cli.output import CommandError
-from appliance.cli.people import people_with
+from appliance.cli.people import wording
+from appliance.cli.people.looking import people_with
 
 _STAYS = "It holds from the next event on; what was delivered stays delivered."
 
 
 def undo(process: Client, args: argparse.Namespace) -> int:
+    if not args.merge:
+        raise CommandError("a merge has a name", "`sternpost people merges` lists those that hold, such as 17", 2)
     people = process.get("/v1/people/parting", merge=args.merge)["people"]
-    parted = f"{text.count(len(people), 'person', 'people')}: {people_text.groups(people)}"
+    parted = f"{text.count(len(people), 'person', 'people')}: {wording.groups(people)}"
     if not client.confirmed(args, f"Undo merge {text.plain(args.merge)}? One person becomes {parted}. {_STAYS}"):
         return 1
     return client.printed(args, process.post("/v1/people/undo", {"merge": args.merge}), done)
@@ -23,12 +26,12 @@ def forbid(process: Client, args: argparse.Namespace) -> int:
     (one, person), (two, other) = _id(process, args, args.a), _id(process, args, args.b)
     query = {"a_type": one["type"], "a": one["value"], "b_type": two["type"], "b": two["value"]}
     people = process.get("/v1/people/parting", **query)["people"]
-    never = f"Never let {people_text.id_text(one)} and {people_text.id_text(two)} be one person's?"
+    never = f"Never let {wording.id_text(one)} and {wording.id_text(two)} be one person's?"
     if person == other:
-        parted = f"{text.count(len(people), 'person', 'people')}: {people_text.groups(people)}"
+        parted = f"{text.count(len(people), 'person', 'people')}: {wording.groups(people)}"
         question = f"{never} They are now. One person becomes {parted}. {_STAYS}"
     else:
-        question = f"{never} They are two people, and nobody is parted: {people_text.groups(people)}."
+        question = f"{never} They are two people, and nobody is parted: {wording.groups(people)}."
     if not client.confirmed(args, question):
         return 1
     return client.printed(args, process.post("/v1/people/forbid", {"a": one, "b": two}), done)
@@ -52,7 +55,7 @@ def _id(process: Client, args: argparse.Namespace, wanted: str) -> tuple[dict[st
         next_step = f"name an id: `people show {text.plain(wanted)}` lists theirs"
         raise CommandError(f"{text.plain(wanted)} is a person, not an id of one", next_step, 2)
     if len(found) > 1:
-        raise CommandError(*people_text.several(wanted, people, args.action), 2)
+        raise CommandError(*wording.several(wanted, people, args.action), 2)
     return found[0]
 
 
