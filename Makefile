@@ -96,7 +96,8 @@ $(FEBRL): tests/bench/febrl.lock $(INSTALLED)
 
 .PHONY: system-packages bench-packages
 system-packages:
-	@packaging/debian-packages node=nodejs npm=npm chromium=chromium mkfs.ext4=e2fsprogs faketime=faketime curl=curl tmux=tmux
+	@packaging/debian-packages node=nodejs npm=npm chromium=chromium mkfs.ext4=e2fsprogs faketime=faketime curl=curl tmux=tmux \
+	    postgres=postgresql
 
 bench-packages:
 	@packaging/debian-packages nginx=nginx-light wrk=wrk

@@ -46,7 +46,7 @@ import msgspec
 
 from appliance.core.config import Bytes, Count, Seconds
 from appliance.core.event import Event
-from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of
+from appliance.core.loads import Answer, Column, Known, Load, Table, csv_of, plain
 from appliance.core.quoting import identifier as quote_identifier
 from appliance.core.quoting import literal as quote_literal
 from appliance.core.secret import Secret
@@ -72,6 +72,7 @@ __all__ = [
     "Table",
     "Url",
     "csv_of",
+    "plain",
     "quote_identifier",
     "quote_literal",
 ]

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from tests.support.appliance import Appliance
+from tests.support.postgres import PostgresServer
 from tests.support.sink import Plan, Sink
 
 # Property tests are bounded by their number of examples, never by a clock that other load slows down.
@@ -82,6 +83,14 @@ def make_sink(tmp_path: Path) -> Iterator[Callable[..., Sink]]:
             return sink.start()
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server for all tests of this process; who stops it starts it again."""
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,8 @@
 import csv
 import io
 from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
 from typing import Any, Literal
 
 import msgspec
@@ -10,6 +12,8 @@ import msgspec
 Type = Literal["int", "float", "string", "text", "datetime", "boolean", "json"]
 """Of a column, in RudderStack's words. We make no `text`; a column of an older warehouse may be one."""
 
+EXACT_MAX = 10**18
+"""A decimal number below it that is whole is an int, with all its digits."""
 Dialect = Literal["duckdb", "postgres", "clickhouse", "bigquery", "snowflake", "redshift", "databricks"]
 """Kinds of warehouses: each has words, lengths and types of its own."""
 
@@ -33,7 +37,7 @@ class Table(msgspec.Struct):
     name: str
     columns: list[Column]
     """All that the rows have; the warehouse may lack some yet, or the table."""
-    values: list[Sequence[Any]]
+    values: Sequence[Sequence[Any]]
     """For each column its values, one per row."""
     mode: Literal["newest", "fill", "append"]
     """How a row meets the row with its key: the one that is newer by `by`, or as new and later, takes its place
@@ -98,10 +102,24 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def csv_of(columns: Sequence[Sequence[Any]]) -> str:
-    """Columns as CSV (RFC 4180) with a line feed after each row; null, and a text that is empty, is nothing at all.
+    """Columns as CSV (RFC 4180); null, and a text that is empty, is nothing at all.
 
     Every warehouse reads it fast, and of Python it costs little.
     """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
+    # Which characters need quotes hangs on the line's end: with "\n" a bare "\r" would get none (before Python 3.13).
+    csv.writer(out, lineterminator="\r\n").writerows(zip(*columns, strict=True))
     return out.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """A value of a database's client as JSON has it: numbers as numbers, times and all that JSON lacks as text."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() and abs(value) < EXACT_MAX else float(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    return value if value is None or isinstance(value, bool | int) else str(value)

@@ -4,9 +4,11 @@ import ast
 import re
 from pathlib import Path
 
-from tests.house.files import PRODUCT, ROOT, python_files, shown, tracked
+from tests.house.files import PRODUCT, ROOT, python_files, shown, top, tracked
 
 MODULE_LINES_MAX = 400
+PLUGIN_LINES_MAX = 550
+"""A plug-in is one file by contract and imports the sdk alone, so it cannot be cut in two."""
 FUNCTION_LINES_MAX = 60
 
 # Put together here, so that this file does not hold the words that it forbids.
@@ -19,8 +21,9 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_modules_have_one_job() -> None:
-    lines = {shown(path): path.read_text(encoding="utf-8").count("\n") for path in python_files(*PRODUCT)}
-    assert {name: count for name, count in lines.items() if count > MODULE_LINES_MAX} == {}
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in python_files(*PRODUCT)}
+    most = {path: PLUGIN_LINES_MAX if top(path) == "plugins" else MODULE_LINES_MAX for path in lines}
+    assert {shown(path): count for path, count in lines.items() if count > most[path]} == {}
 
 
 def test_functions_have_one_job() -> None:
