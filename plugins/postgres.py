@@ -38,6 +38,7 @@ from appliance.sdk import (
     Table,
     csv_of,
     plain,
+    quote_identifier,
 )
 
 if TYPE_CHECKING:
@@ -225,12 +226,15 @@ class Server:
                 with RawServerCursor(connection, "sternpost_query") as cursor:
                     cursor.execute(sql.encode())
                     rows = cursor.fetchmany(rows_max + 1)
-                    names = [column.name for column in cursor.description or ()]
+                    columns = list(cursor.description or ())
             finally:
                 watch.cancel()
             connection.rollback()  # Before PostgreSQL 16 a read-only transaction may still make large objects.
         return Answer(
-            columns=names, rows=[[plain(value) for value in row] for row in rows[:rows_max]], more=len(rows) > rows_max
+            columns=[column.name for column in columns],
+            rows=[[plain(value) for value in row] for row in rows[:rows_max]],
+            more=len(rows) > rows_max,
+            types=[column.type_display for column in columns],
         )
 
     def warn_of_slow_table(self, table: str) -> None:
@@ -419,26 +423,27 @@ class _Loading:
         self._staged += 1
         target, staged = self._server.named(table.name), f"pg_temp.staged_{self._staged}"
         names = [quoted(column.name) for column in table.columns]
-        self._run(
-            f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS SELECT {', '.join(names)} FROM {target} WITH NO DATA"
-        )
+        made = f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP"
+        self._run(f"{made} AS SELECT {', '.join(names)} FROM {target} WITH NO DATA")
         self._copy(staged, table.columns, values)
-        by = quoted(table.by)
         key = [quoted(name) for name in table.key]
-        is_newer = f"(t.{by} IS NULL OR s.{by} >= t.{by})"
+        same = " AND ".join(f"t.{name} = s.{name}" for name in key)
+        # Without times nothing is known to be newer.
+        by = quoted(table.by) if table.by else None
+        is_newer = f"(t.{by} IS NULL OR s.{by} >= t.{by})" if by else "false"
         if table.mode == "newest":
             sets = [f"{name} = s.{name}" for name in names if name not in key]
             sets += [f"{quoted(name)} = DEFAULT" for name in others]
+            same += f" AND {is_newer}"
         else:
             sets = [
                 f"{name} = CASE WHEN {is_newer} THEN coalesce(s.{name}, t.{name}) ELSE coalesce(t.{name}, s.{name}) END"
                 for name in names
                 if name not in (*key, by)
             ]
-            sets.append(f"{by} = greatest(t.{by}, s.{by})")
-        same = " AND ".join(f"t.{name} = s.{name}" for name in key)
-        only = f" AND {is_newer}" if table.mode == "newest" else ""
-        self._run(f"UPDATE {target} AS t SET {', '.join(sets)} FROM {staged} AS s WHERE {same}{only}")
+            sets += [f"{by} = greatest(t.{by}, s.{by})"] if by else []
+        if sets:
+            self._run(f"UPDATE {target} AS t SET {', '.join(sets)} FROM {staged} AS s WHERE {same}")
 
     def _move_cursor(self) -> None:
         load, ledger = self._load, self._server.named(LEDGER)
@@ -455,7 +460,7 @@ class _Loading:
 
 def quoted(name: str) -> str:
     """An identifier."""
-    return '"' + name.replace('"', '""') + '"'
+    return quote_identifier(DIALECT, name)
 
 
 def refusal(error: "psycopg.Error") -> Retry | Abort:

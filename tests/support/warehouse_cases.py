@@ -81,7 +81,7 @@ class Model:
             rows.append(new)
             return
         old = rows[same[0]]
-        is_newer = table.by not in old or new.get(table.by, "") >= old[table.by]
+        is_newer = table.by != "" and (table.by not in old or new.get(table.by, "") >= old[table.by])
         if table.mode == "fill":
             rows[same[0]] = {**old, **new} if is_newer else {**new, **old}
         elif is_newer:
@@ -115,6 +115,11 @@ def cases(declared: Mapping[str, str]) -> list[Case]:
     def append(*rows: Row) -> Table:
         return table("rudder_discards", "append", {"v": "string"}, rows, declared=declared)
 
+    def timeless(given: Table) -> Table:
+        at = [column.name for column in given.columns].index("received_at")
+        columns, values = given.columns[:at] + given.columns[at + 1 :], given.values[:at] + given.values[at + 1 :]
+        return Table(given.name, columns, values, given.mode, given.key, by="")
+
     def row(**values: Any) -> Row:
         return {"id": "a", "context_source_id": "s", **values}
 
@@ -126,6 +131,9 @@ def cases(declared: Mapping[str, str]) -> list[Case]:
         Case("as new takes its place", [load(first), load(newest({"received_at": T2, "v": "new"}))], [row(received_at=T2, v="new")]),
         Case("older stays out", [load(first), load(newest({"received_at": T1, "v": "old"}))], [row(received_at=T2, v="first")]),
         Case("one without a time stays out", [load(first), load(newest({"v": "none"}))], [row(received_at=T2, v="first")]),
+        Case("where no row has a time, what is there stays", [load(newest({"v": "none"})), load(timeless(newest({"v": "new"})))], [row(v="none")]),
+        Case("... and its gaps are filled", [load(fill({"v": "a"})), load(timeless(fill({"v": "b", "w": 1})))],
+             [{"id": "u", "v": "a", "w": 1}], "users"),
         Case("one without a time gives way", [load(newest({"v": "none"})), load(first)], [row(received_at=T2, v="first")]),
         Case(
             "what takes a place takes all of it: columns that it lacks are null then",
