@@ -54,8 +54,6 @@ SILENCE_S = 30
 """A server that acknowledges nothing for so long is taken for gone."""
 ROWS_PER_WRITE = 2_000
 """So many rows become CSV at once: the server reads them while the next are made."""
-HASHED = "id"
-"""Of a key with this column, it alone is indexed; another key is a primary key."""
 COLLISION = "23505"
 """SQLSTATE of a second row with one key."""
 LEDGER = "sternpost_loads"
@@ -237,11 +235,11 @@ class Server:
             types=[column.type_display for column in columns],
         )
 
-    def warn_of_slow_table(self, table: str) -> None:
+    def warn_of_slow_table(self, table: str, column: str) -> None:
         """Say once that a table has no index that finds a key."""
         if table not in self._warned:
             self._warned.add(table)
-            index = f"CREATE INDEX CONCURRENTLY ON {self.named(table)} USING hash ({quoted(HASHED)})"
+            index = f"CREATE INDEX CONCURRENTLY ON {self.named(table)} USING hash ({quoted(column)})"
             self._log.warning("index_not_found", table=table, effect="every load reads the whole table", next=index)
 
     def _connected(self) -> "Connection":
@@ -305,15 +303,18 @@ class _Loading:
         with_cursor = self._load.last_sequence > 0
         if with_cursor and LEDGER in held and self._was_done():
             return
-        self._refuse_others({table.name for table in self._load.tables} - held.keys())
+        if self._others({table.name for table in self._load.tables} - held.keys()):
+            # So that nobody stops the others by naming an event like somebody's view.
+            raise Abort("PostgreSQL: a view, an index or a sequence has the table's name")
         self._make_schema()
         if with_cursor and LEDGER not in held:
-            self._make_table(LEDGER, LEDGER_COLUMNS, ("destination", "log_id", "last_sequence"))
+            key = "PRIMARY KEY (destination, log_id, last_sequence)"
+            self._make_table(LEDGER, [*map(_declared, LEDGER_COLUMNS), key])
         indexed = self._indexed(names)
         for table in self._load.tables:
             self._widen(table, held.get(table.name))
             others = set(held.get(table.name, ())) - {column.name for column in table.columns}
-            ways = {(table.name, frozenset(table.key)), (table.name, frozenset([HASHED]))}
+            ways = {(table.name, frozenset(table.key)), (table.name, frozenset([_hashed(table.key)]))}
             by_index = table.name not in held or not ways.isdisjoint(indexed)
             self._put(table, sorted(others), by_index)
         if with_cursor:
@@ -327,37 +328,38 @@ class _Loading:
         cursor = self._run(sql, self._load.stream, self._load.log_id)[0][0]
         return cursor is not None and cursor >= self._load.last_sequence
 
-    def _refuse_others(self, missing: set[str]) -> None:
-        """No event may stop the others by being named like somebody's view, which is no table of ours to write to."""
+    def _others(self, names: set[str]) -> bool:
+        """Whether anything in the schema is named like one of these, a table or not."""
         sql = """
             SELECT 1 FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
             WHERE n.nspname = $1 AND t.relname = ANY($2)"""
-        if missing and self._run(sql, self._server.schema, sorted(missing)):
-            raise Abort("PostgreSQL: a view, an index or a sequence has the table's name")
+        return bool(names and self._run(sql, self._server.schema, sorted(names)))
 
     def _make_schema(self) -> None:
         """Only where it is missing: even IF NOT EXISTS needs a right on the whole database."""
         if not self._run("SELECT 1 FROM pg_namespace WHERE nspname = $1", self._server.schema):
             self._run(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._server.schema)}")
 
-    def _make_table(self, name: str, columns: list[Column], key: Sequence[str], fill_factor: int = 100) -> None:
-        parts = [_declared(column) for column in columns]
-        if key and HASHED not in key:
-            parts.append(f"PRIMARY KEY ({', '.join(map(quoted, key))})")
-        target = self._server.named(name)
-        self._run(f"CREATE TABLE IF NOT EXISTS {target} ({', '.join(parts)}) WITH (fillfactor = {fill_factor})")
-        if HASHED in key:
-            self._run(f"CREATE INDEX ON {target} USING hash ({quoted(HASHED)})")
+    def _make_table(self, name: str, parts: list[str], fill_factor: int = 100) -> None:
+        made = f"CREATE TABLE IF NOT EXISTS {self._server.named(name)} ({', '.join(parts)})"
+        self._run(f"{made} WITH (fillfactor = {fill_factor})")
 
     def _widen(self, table: Table, held: dict[str, str] | None) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Make the table with its index, or add the columns that it lacks; then its views, where they are missing."""
+        target = self._server.named(table.name)
         if held is None:
-            key = () if table.mode == "append" else table.key
-            self._make_table(table.name, table.columns, key, FILL_FACTOR if table.mode == "fill" else 100)
-            return
+            fill_factor = FILL_FACTOR if table.mode == "fill" else 100
+            self._make_table(table.name, [_declared(column) for column in table.columns], fill_factor)
+            if table.key:
+                self._run(f"CREATE INDEX ON {target} USING hash ({quoted(_hashed(table.key))})")
+        held = held if held is not None else {column.name: "" for column in table.columns}
         added = [f"ADD COLUMN IF NOT EXISTS {_declared(column)}" for column in table.columns if column.name not in held]
         if added:
-            self._run(f"ALTER TABLE {self._server.named(table.name)} {', '.join(added)}")
+            self._run(f"ALTER TABLE {target} {', '.join(added)}")
+        for view, columns in table.views.items():
+            if not self._others({view}):
+                chosen = ", ".join(f"{quoted(column)} AS {quoted(name)}" for name, column in columns.items())
+                self._run(f"CREATE VIEW {self._server.named(view)} AS SELECT {chosen} FROM {target}")
 
     def _indexed(self, tables: list[str]) -> set[tuple[str, frozenset[str]]]:
         """Tables with sets of columns that an index of theirs begins with."""
@@ -379,7 +381,7 @@ class _Loading:
         met: list[int] = []
         if table.mode != "append":
             if not by_index:
-                self._server.warn_of_slow_table(table.name)
+                self._server.warn_of_slow_table(table.name, _hashed(table.key))
             self._plan(by_index)
             met = self._met(table)
         new = table.values
@@ -527,6 +529,11 @@ def _columns(connection: "Connection", schema: str, tables: Sequence[str] | None
     for table, column, theirs in _run(connection, sql, schema, tables):
         found.setdefault(table, {})[column] = theirs
     return found
+
+
+def _hashed(key: Sequence[str]) -> str:
+    """The column of a key that differs in nearly every row: its index is a hash, which takes texts of any length."""
+    return "id" if "id" in key else key[-1] if key else ""
 
 
 def _array(values: Sequence[Any]) -> str:

@@ -1,6 +1,7 @@
 """The postgres plug-in on a real server: what a load does, values and names that attack, rights, types, queries."""
 
 import itertools
+import random
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from appliance.deliver.conformance import run_conformance
 from appliance.deliver.plugins import shipped_folder
 from appliance.sdk import Abort, Column, Load, Retry, Table
+from appliance.warehouse.dialect import POSTGRES
+from appliance.warehouse.people import people_table
 from tests.support.lake import DECLARED, MODULE, Lake, event
 from tests.support.postgres import ROLE, PostgresServer
 from tests.support.warehouse_cases import (
@@ -105,6 +108,26 @@ def test_tables_made_here_are_read_by_index(lake: Lake) -> None:
     plan = lake.server.rows(lake.database, "EXPLAIN SELECT * FROM lake.tracks WHERE id = 'e7'")
     assert "tracks_id_idx" in str(plan)
     assert lake.log.events == []
+
+
+def test_who_is_who_is_kept_with_a_view_over_it(lake: Lake) -> None:
+    """Of ids of any length, and by the index."""
+    long = "".join(random.Random(1).choices("abcdefghijklmnop", k=20_000))
+    for moment, person in ((T1, "p1"), (T3, "p3"), (T2, "p2")):
+        lake.load(load(people_table([("email", "a'b", person), ("anonymous_id", long, "p")], moment, POSTGRES)))
+    query = "SELECT id_type, id_value, person_id FROM id_map ORDER BY 1 DESC"
+    assert MODULE.query(query, 5, lake.plugin).rows == [["email", "a'b", "p3"], ["anonymous_id", long, "p"]]
+    lake.says("DROP VIEW lake.id_map")
+    lake.load(load(people_table([("email", "c", "p4")], T1, POSTGRES)))
+    assert len(MODULE.query(query, 5, lake.plugin).rows) == 3
+    assert lake.log.events == []
+
+
+def test_a_view_of_that_name_that_is_there_stays_as_it_is(lake: Lake) -> None:
+    lake.put(event())
+    lake.says("CREATE VIEW lake.id_map AS SELECT 1 AS mine")
+    lake.load(load(people_table([("email", "c", "p4")], T1, POSTGRES)))
+    assert lake.server.rows(lake.database, "SELECT * FROM lake.id_map") == [(1,)]
 
 
 def test_a_ledger_keeps_ninety_days_and_every_cursor(lake: Lake) -> None:
