@@ -88,7 +88,7 @@ class App:
         resolver, grown = self.identifier or IdResolver(), (self.identifier or self._log).subscribe
         self._pipeline = Pipeline(resolver, self.config.wal.cache_bytes_max, grown)
         self._dispatcher = Dispatcher(
-            self._log, self._pipeline, self._stage, self._clock, self.config, data / "paused.json"
+            self._log, self._pipeline, self._stage, self.identifier, self._clock, self.config, data / "paused.json"
         )
         self._collector = Collector(
             self._log,

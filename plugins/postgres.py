@@ -401,7 +401,7 @@ class _Loading:
             WHERE EXISTS (SELECT FROM {self._server.named(table.name)} AS t WHERE {same}) ORDER BY k.place"""
         return [place - 1 for (place,) in self._run(sql, *keys)]
 
-    def _copy(self, target: str, columns: list[Column], values: list[list[Any]]) -> None:
+    def _copy(self, target: str, columns: list[Column], values: Sequence[Sequence[Any]]) -> None:
         rows = len(values[0])
         if not rows:
             return
@@ -414,7 +414,7 @@ class _Loading:
         if cursor.rowcount != rows:
             raise Abort("PostgreSQL: it read other rows than were written")
 
-    def _merge(self, table: Table, others: list[str], values: list[list[Any]]) -> None:
+    def _merge(self, table: Table, others: list[str], values: Sequence[Sequence[Any]]) -> None:
         """Stage rows whose key is there, then change those that are older."""
         self._staged += 1
         target, staged = self._server.named(table.name), f"pg_temp.staged_{self._staged}"
@@ -524,7 +524,7 @@ def _columns(connection: "Connection", schema: str, tables: Sequence[str] | None
     return found
 
 
-def _array(values: list[str]) -> str:
+def _array(values: Sequence[Any]) -> str:
     """Texts as an array's text; the client's own way takes five times as long.
 
     Source: PostgreSQL's manual, section 8.15.6.

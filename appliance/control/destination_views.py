@@ -69,6 +69,8 @@ class LoadView(msgspec.Struct, kw_only=True):
 
     loads_total: int
     rows_total: int
+    load_ms_total: float
+    """So long the warehouse was at work for them."""
     last_ms: int
     """Wall time of the last load; 0: there was none yet."""
     last_rows: int

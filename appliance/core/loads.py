@@ -43,6 +43,8 @@ class Table(msgspec.Struct):
     """How a row meets the row with its key: the one that is newer by `by`, or as new and later, takes its place
     (newest); column by column the newest value that is not null stays (fill); there is no key, rows are added."""
     key: tuple[str, ...] = ()
+    views: dict[str, dict[str, str]] = {}
+    """Views that are made with the table: view -> its column -> the column of the table."""
     by: str = "received_at"
     """The datetime column that tells which row is newer; "": there is none, and the row that is there stays."""
 

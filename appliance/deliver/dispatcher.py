@@ -27,7 +27,7 @@ from appliance.deliver.load_ledger import Reloaded
 from appliance.deliver.load_worker import LoadWorker
 from appliance.deliver.outcome import Result
 from appliance.deliver.plugins import Plugin
-from appliance.deliver.ports import Pipeline, Stages, Station
+from appliance.deliver.ports import People, Pipeline, Stages, Station
 from appliance.deliver.replay_names import ReplayNames
 from appliance.deliver.replays import Replays
 from appliance.deliver.shares import Shares, shares_of
@@ -61,14 +61,23 @@ class Dispatcher:
 
     Args:
         stages: what makes tables of events, for each warehouse.
+        people: who is who, for warehouses; None without a graph.
         paused_file: JSON list of the destinations that an operator paused; survives a restart. Beside it
             replays.json holds the last number of a replay of each destination.
     """
 
     def __init__(
-        self, log: Log, pipeline: Pipeline, stages: Stages, clock: Clock, config: Config, paused_file: Path
+        self,
+        log: Log,
+        pipeline: Pipeline,
+        stages: Stages,
+        people: People | None,
+        clock: Clock,
+        config: Config,
+        paused_file: Path,
     ) -> None:
-        self._log, self._pipeline, self._stages, self._clock, self._config = log, pipeline, stages, clock, config
+        self._log, self._pipeline, self._clock, self._config = log, pipeline, clock, config
+        self._stages, self._people = stages, people
         self._wal = config.wal
         """As the log was opened with it: a re-load does not change it."""
         self._paused = Pauses(paused_file)
@@ -206,7 +215,9 @@ class Dispatcher:
         common = (stream, one.config, instance, self._log, self._pipeline, self._clock, goes)
         station: Station
         if one.plugin.kind == "load":
-            station = LoadWorker(*common, self._stages(stream.destination, one.plugin.dialect, one.config), ended)
+            stage = self._stages(stream.destination, one.plugin.dialect, one.config)
+            people = None if stream.replay else self._people
+            station = LoadWorker(*common, stage, people, ended)
         else:
             station = Worker(*common, self._shares, ended)
         self.workers[stream.key] = station

@@ -35,6 +35,8 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     loads_total: int
     rows_total: int
+    load_ms_total: float
+    """So long the warehouse was at work for them."""
     last_ms: int
     """Wall time of the last load; 0: there was none yet."""
     last_rows: int
@@ -86,7 +88,14 @@ class LoadFigures:
 
     def __init__(self) -> None:
         self._status = LoadStatus(
-            loads_total=0, rows_total=0, last_ms=0, last_rows=0, last_tables=0, last_columns=0, last_duration_ms=0.0
+            loads_total=0,
+            rows_total=0,
+            load_ms_total=0.0,
+            last_ms=0,
+            last_rows=0,
+            last_tables=0,
+            last_columns=0,
+            last_duration_ms=0.0,
         )
 
     def loaded(self, load: Load, columns: int, seconds: float, now_ms: int) -> None:
@@ -94,6 +103,7 @@ class LoadFigures:
         self._status = LoadStatus(
             loads_total=self._status.loads_total + 1,
             rows_total=self._status.rows_total + load.rows,
+            load_ms_total=self._status.load_ms_total + seconds * 1000,
             last_ms=now_ms,
             last_rows=load.rows,
             last_tables=len(load.tables),

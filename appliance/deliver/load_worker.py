@@ -18,10 +18,11 @@ from appliance.core.job import DestinationState
 from appliance.deliver.figures import DestinationStatus, Figures, LoadFigures
 from appliance.deliver.instance import CLOSE_TIMEOUT_S, Instance
 from appliance.deliver.load_ledger import LoadLedger, Reloaded
+from appliance.deliver.load_people import LoadedPeople
 from appliance.deliver.load_taking import Item, Piece, held_piece, taken_piece
 from appliance.deliver.load_tries import Tries
 from appliance.deliver.outcome import Result
-from appliance.deliver.ports import Pipeline, Stage
+from appliance.deliver.ports import People, Pipeline, Stage
 from appliance.deliver.status import load_status_of
 from appliance.deliver.stream import Stream
 from appliance.deliver.worker import STOP_S
@@ -47,6 +48,7 @@ class LoadWorker:
     Args:
         goes: whether a record goes to this warehouse.
         stage: makes tables of events; called in a thread.
+        people: who is who; None where there is no graph, or it is not this stream's business.
         ended: called once, on the loop, when a replay has loaded everything.
     """
 
@@ -60,10 +62,12 @@ class LoadWorker:
         clock: Clock,
         goes: Callable[[Record], bool],
         stage: Stage,
+        people: People | None,
         ended: Callable[[], None] | None = None,
     ) -> None:
         self.stream, self.config, self.instance, self.goes = stream, config, instance, goes
         self._log, self._pipeline, self._clock, self._stage, self._ended = log, pipeline, clock, stage, ended
+        self._people = LoadedPeople(people, stage, instance, stream) if people else None
         self._loop = asyncio.get_running_loop()
         self.paused = self.stopping = False
         self.figures, self.loads = Figures(clock), LoadFigures()
@@ -152,14 +156,17 @@ class LoadWorker:
             return None
         if self._log.held_size(self.stream.key)[0] and not self._held_blocked:
             await self._settle(await asyncio.to_thread(held_piece, self._log, self.stream.key, self._events_max))
-        if self.taken >= self.end:
+        if self.taken >= self.end and not (self._people and self._people.waits):
             self._at_the_end()
             return None
         now_s = time.monotonic()
         if now_s < self._due_s and self.end - self.ledger.low < self._events_max:
             return self._due_s - now_s
         self._due_s = now_s + self._every_s
-        await self._settle(await asyncio.to_thread(self._take))
+        if self.taken < self.end:
+            await self._settle(await asyncio.to_thread(self._take))
+        if self._people:
+            await self._load_people(self._people)
         return 0
 
     def _at_the_end(self) -> None:
@@ -183,6 +190,11 @@ class LoadWorker:
             raise _Later(result)
         await self.ledger.compare(known.cursors.get(self._log.log_id))
         self._known = known
+
+    async def _load_people(self, people: LoadedPeople) -> None:
+        while more := await people.next(_instant(self._clock.wall_ms()), self._events_max):
+            if more.kind != "succeeded":
+                raise _Later(more)
 
     def _take(self) -> Piece:
         load = self.config.load
@@ -253,6 +265,8 @@ class LoadWorker:
     def _failed(self, result: Result) -> float:
         """Nothing was loaded; returns after how many seconds it is tried again."""
         self._known = None  # A load that timed out may still come about: its cursor will tell.
+        if self._people:
+            self._people.forget()
         wait_s = self.tries.failed(result)
         self.figures.failed(result)
         _LOG.warning(

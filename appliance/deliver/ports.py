@@ -8,7 +8,7 @@ from typing import Protocol
 
 from appliance.core.config import DestinationConfig
 from appliance.core.event import Event, Record
-from appliance.core.loads import Staged
+from appliance.core.loads import Staged, Table
 from appliance.core.plan import Change, Plan
 from appliance.deliver.figures import DestinationStatus
 from appliance.deliver.outcome import Result
@@ -76,6 +76,28 @@ class Stage(Protocol):
             known: the warehouse's tables: table -> column -> type in our words.
             loaded_at: becomes `uuid_ts`.
         """
+        ...
+
+    def people(self, ids: Sequence[tuple[str, str, str]], loaded_at: str, /) -> Table:
+        """(type, value, person) of ids as rows, and a view that any id is looked up in."""
+        ...
+
+
+class People(Protocol):
+    """Who is who, in pieces; any thread."""
+
+    @property
+    def graph_id(self) -> str:
+        """What tells the changes of this graph from those of another."""
+        ...
+
+    @property
+    def last_changed(self) -> int:
+        """The number of the last change; 0: there was none."""
+        ...
+
+    def changed(self, after: int, most: int, /) -> tuple[list[tuple[str, str, str]], int]:
+        """The next changes: (type, value, person) of each id that they touch, and where to go on."""
         ...
 
 

@@ -23,6 +23,12 @@ COLUMNS = ("id_type", "id_value", "person_id", "first_seen", "last_seen", "edges
 PEOPLE_AT_ONCE = 500
 """So many people are in memory at a time, with their links."""
 _DUCKDB_MEMORY = "256MB"
+_PEOPLE = """SELECT * FROM (SELECT DISTINCT origin FROM ids WHERE origin > ?1 ORDER BY origin LIMIT ?2)
+    UNION SELECT * FROM (
+        SELECT DISTINCT winner FROM merges WHERE until IS NULL AND winner > ?1 ORDER BY winner LIMIT ?2
+    ) ORDER BY 1 LIMIT ?2"""
+"""Who is somebody: by an id of their own, or because others became them. They may have no id that began with them: a
+split can have taken it away."""
 _PAIRS = msgspec.json.Decoder(list[tuple[int, int]])
 _LINKED = """SELECT json_group_array(json_array(a, b)) FROM edges
     WHERE state = 0 AND a IN (SELECT value FROM json_each(?1))"""
@@ -48,8 +54,7 @@ def rows(store: Store) -> Iterator[list[Row]]:
     """All ids, some people at a time. In a transaction they show one moment; else each batch shows its own."""
     after = -1
     while True:
-        sql = "SELECT DISTINCT origin FROM ids WHERE origin > ? ORDER BY origin LIMIT ?"
-        origins = [row[0] for row in store.rows(sql, after, PEOPLE_AT_ONCE)]
+        origins = [row[0] for row in store.rows(_PEOPLE, after, PEOPLE_AT_ONCE)]
         if not origins:
             return
         after = origins[-1]

@@ -126,3 +126,20 @@ CREATE TABLE acts (
 CREATE TABLE passed (
     place INTEGER PRIMARY KEY
 ) STRICT;
+
+-- What became otherwise, in the order in which it did, for those who keep a copy of who is who: an id that is new, or a
+-- person who became another, or came apart. Numbers belong to this file; `meta` calls it `graph_id`.
+CREATE TABLE changed (
+    number INTEGER PRIMARY KEY,
+    id INTEGER,                             -- ids.id; null: a person
+    person INTEGER                          -- anybody of whom the person now is made
+) STRICT;
+CREATE TRIGGER id_came AFTER INSERT ON ids BEGIN
+    INSERT INTO changed (id) VALUES (new.id);
+END;
+CREATE TRIGGER people_merged AFTER INSERT ON merges BEGIN
+    INSERT INTO changed (person) VALUES (new.winner);
+END;
+CREATE TRIGGER people_split AFTER INSERT ON splits BEGIN
+    INSERT INTO changed (person) VALUES (new.person), (new.former);
+END;

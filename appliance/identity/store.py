@@ -21,7 +21,7 @@ from appliance.core.errors import SternpostError
 from appliance.identity.person import LOGS_MAX, Names
 from appliance.identity.rules import Id
 
-FORMAT = 1
+FORMAT = 2
 WORDS_MAX = 1000
 """Types of ids come from outside, and anybody may make them up: beyond so many words, a new type is no type."""
 MESSAGE_CHARACTERS_MAX = 200
@@ -154,6 +154,7 @@ class Store:
             with self.connection:
                 self.connection.execute(files(__package__).joinpath("schema.sql").read_text())
                 self.put_meta("secret", secrets.token_bytes(16))
+                self.put_meta("graph_id", secrets.token_hex(8))
                 self.connection.pragma("user_version", FORMAT)
         if (found := self.connection.pragma("user_version")) != FORMAT:
             self.connection.close()

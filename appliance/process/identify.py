@@ -20,7 +20,7 @@ from appliance.core import logs
 from appliance.core.event import Record
 from appliance.core.metrics import Reading
 from appliance.core.plan import Change, Join, Split
-from appliance.identity import stitch
+from appliance.identity import changed, stitch
 from appliance.identity.acts import Act, Outcome, act_of, record_of
 from appliance.identity.graph import Graph, Resolved
 from appliance.identity.past import Past
@@ -223,6 +223,22 @@ class Identifier:
         """See `Resolver`. A name tells of which log it is; whether this graph has such a person, only its rows do."""
         number = self.names.number(lane)
         return number is not None and self.past.knows(number)
+
+    # What warehouses ask ---------------------------------------------------------------------------------------
+
+    @property
+    def graph_id(self) -> str:
+        """What tells this graph's changes from those of another; any thread."""
+        return changed.graph_id(self.past.store())
+
+    @property
+    def last_changed(self) -> int:
+        """The number of the last change of who is who; any thread."""
+        return changed.last(self.past.store())
+
+    def changed(self, after: int, most: int) -> tuple[list[tuple[str, str, str]], int]:
+        """The next changes of who is who, with (type, value, person) of each id, and where to go on; any thread."""
+        return changed.changed(self.past.store(), after, most)
 
     # What operators do ---------------------------------------------------------------------------------------
 

@@ -71,23 +71,25 @@ def _at_a_glance(values: Values, wanted: Type | None, dialect: Dialect, instants
     kinds = set(map(type, values))
     has_nulls = _NOTHING in kinds
     kinds.discard(_NOTHING)
-    if len(kinds) != 1:
-        return None
-    kind = kinds.pop()
-    if kind is str:
+    if kinds == {str}:
         return _strings(values, has_nulls, wanted, dialect, instants)
-    if kind is bool and wanted in (None, "boolean"):
-        return Column("boolean", values)
-    if kind is float and wanted in (None, "float"):
-        return Column("float", values)
-    if kind is int and wanted in (None, "int", "float"):
-        present = [value for value in values if value is not None] if has_nulls else values
-        low, high = min(present), max(present)  # type: ignore[type-var]
-        if wanted == "float":
-            if low >= -EXACT_MAX and high <= EXACT_MAX:  # type: ignore[operator]
-                return Column("float", _floats(values, dialect))
-        elif low >= INT_MIN and high <= INT_MAX:  # type: ignore[operator]
-            return Column("int", values)
+    if kinds == {bool}:
+        return Column("boolean", values) if wanted in (None, "boolean") else None
+    if kinds <= {int, float} and wanted in (None, "int", "float"):
+        return _numbers(values, kinds, wanted, dialect)
+    return None
+
+
+def _numbers(values: Values, kinds: set[type], wanted: Type | None, dialect: Dialect) -> Column | None:
+    if kinds == {float}:
+        return Column("float", values) if wanted != "int" else None
+    present = cast(list[int | float], [value for value in values if value is not None])
+    if kinds == {int} and wanted != "float":
+        return Column("int", values) if min(present) >= INT_MIN and max(present) <= INT_MAX else None
+    is_float = wanted == "float" or (wanted is None and type(present[0]) is float)
+    # Floats of any size pass; that the integers among them are exact is plain only where all are small.
+    if is_float and min(present) >= -EXACT_MAX and max(present) <= EXACT_MAX:
+        return Column("float", _floats(values, dialect))
     return None
 
 

@@ -10,6 +10,7 @@ from appliance.warehouse.batch import Batch
 from appliance.warehouse.batch import Table as Rows
 from appliance.warehouse.dialect import DIALECTS, Type
 from appliance.warehouse.errors import Unmappable
+from appliance.warehouse.people import people_table
 from appliance.warehouse.schema import Mapper, Place
 
 Sources = Callable[[], Mapping[str, SourceConfig]]
@@ -38,6 +39,10 @@ class Staging:
             except Unmappable as reason:
                 unmappable.append((index, str(reason)))
         return Staged([self._finished(rows) for rows in batch.tables(loaded_at)], unmappable)
+
+    def people(self, ids: Sequence[tuple[str, str, str]], loaded_at: str) -> Table:
+        """See `deliver.ports.Stage`."""
+        return people_table(ids, loaded_at, self._mapper.dialect)
 
     def _finished(self, rows: Rows) -> Table:
         columns = [

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import collector, delivery, endurance, figures, identity, matching, operations, storage
+from tests.bench import collector, delivery, endurance, figures, identity, matching, operations, storage, warehouse
 from tests.bench.figures import Figure
 from tests.bench.stand import Bench
 from tests.bench.tools import MissingTool
@@ -33,8 +33,11 @@ BENCHES: dict[str, Callable[[Bench], list[Figure]]] = {
     "identity-shapes": identity.shapes,
     "identity-rate": identity.rate,
     "matching": matching.matching,
+    "warehouse-duckdb": warehouse.embedded,
+    "warehouse-postgres": warehouse.server,
+    "warehouse-beside": warehouse.beside,
 }
-GROUPS = {"identity": [name for name in BENCHES if name.startswith("identity-")]}
+GROUPS = {group: [name for name in BENCHES if name.startswith(f"{group}-")] for group in ("identity", "warehouse")}
 """Names that stand for several."""
 
 

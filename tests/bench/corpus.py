@@ -102,6 +102,28 @@ class Corpus:
         return event
 
 
+class Narrow(Corpus):
+    """Events of a server-side SDK whose tables have 20 columns (`paid`) and 16 (`tracks`)."""
+
+    def _event(self) -> dict[str, Any]:
+        rng = self._random
+        second = f"2026-11-21T10:{rng.randrange(60):02}:{rng.randrange(60):02}.{rng.randrange(1000):03}Z"
+        return {
+            "type": "track",
+            "event": "Paid",
+            "messageId": MESSAGE_HOLE,
+            "anonymousId": PERSON_HOLE,
+            "originalTimestamp": second,
+            "sentAt": second,
+            "properties": {
+                "order_id": f"{rng.getrandbits(64):016x}",
+                "price": round(rng.uniform(1, 900), 2),
+                "quantity": rng.randrange(9),
+                "express": rng.random() < 0.5,
+            },
+        }
+
+
 def _cut(event: dict[str, Any]) -> Template:
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     head, _, rest = text.partition(MESSAGE_HOLE)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.bench.corpus import SEED, Corpus
+from tests.bench.corpus import SEED, Corpus, Narrow
 from tests.bench.crowd import Crowd
 from tests.bench.tools import AUTHORIZATION
 
@@ -72,8 +72,9 @@ class Loader:
     def __init__(self, options: argparse.Namespace, record: TextIO | None) -> None:
         self.options, self.record = options, record
         known = options.crowd
+        plain = Narrow if options.narrow else Corpus
         self.corpus = (
-            Corpus(options.people, options.seed) if known is None else Crowd(known, draw=options.seed)
+            plain(options.people, options.seed) if known is None else Crowd(known, draw=options.seed)
         ).events()
         self.idle: deque[Connection] = deque()
         self.waiting: deque[Request] = deque()
@@ -174,6 +175,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--people", type=int, default=1_000)
     parser.add_argument("--crowd", type=int, help="people with log-ins (see crowd.py), so many of them known before")
+    parser.add_argument("--narrow", type=int, default=0, help="1: events of 20 columns")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--record")
     options = parser.parse_args()

@@ -156,7 +156,9 @@ async def test_after_an_undo_both_are_shown_the_queue_that_they_wait_for(tmp_pat
     destination.fail({1: ALWAYS})
     async with life(tmp_path, destination, "with") as room:
         alias = {"type": "alias", "userId": "ann", "previousId": "bob"}
-        await collect(room, 1, [ANN, {"userId": "bob"}, alias])
+        await collect(room, 1, [ANN, {"userId": "bob"}])
+        await room.until("/v1/destinations", lambda found: found["destinations"][0]["delivered_total"] == 1)
+        await collect(room, 3, [alias])
         await room.until("/v1/destinations", lambda found: found["destinations"][0]["held_events"] == 2)
         await room.post("/v1/people/undo", {"merge": "3"})
         await collect(room, 4, [{"userId": "bob"}])

@@ -148,6 +148,7 @@ def test_tables_of_events_are_never_ours(text: str, dialect: Dialect) -> None:
     name = names.event_table(names.snake(text), dialect)
     assert is_name(name, dialect)
     assert name.lower() not in (*names.LAW, *names.OURS) and not name.lower().startswith("sternpost_")
+    assert not name.startswith(("pg_", "sqlite_", "duckdb_")) or not dialect.catalogue_prefixes
     assert name not in {names.standard_table(each, dialect) for each in (*names.LAW, *names.OURS)}
     assert name == names.event_table(names.snake(text), dialect)
 
@@ -159,9 +160,15 @@ SOME = st.one_of(
 )  # fmt: skip
 
 
+NUMBERS = st.one_of(
+    st.none(), st.integers(-9, 9), st.sampled_from([0.5, -1.5, 1e300, 2**53, -(2**53), 2**53 + 1, 2**63])
+)
+
+
 @given(
     st.one_of(
         st.lists(SOME, min_size=1, max_size=6),
+        st.lists(NUMBERS, min_size=1, max_size=6),
         SOME.flatmap(lambda value: st.lists(st.just(value) | st.none(), max_size=6)),
     ),
     st.sampled_from([None, "int", "float", "string", "text", "datetime", "boolean", "json"]),

@@ -81,7 +81,13 @@ class Room:
         self.identifier = open_identifier(self.log, self.data / "identity", rules) if graph else None
         pipeline = Pipeline(resolver or self.identifier or IdResolver(), 1 << 20, self.grown)
         self.dispatcher = Dispatcher(
-            self.log, pipeline, self.staging, self.clock, self.configuration.config, self.data / "paused.json"
+            self.log,
+            pipeline,
+            self.staging,
+            self.identifier,
+            self.clock,
+            self.configuration.config,
+            self.data / "paused.json",
         )
         listen = msgspec.structs.replace(self.configuration.config.control, listen="127.0.0.1:0")
         self.control = Control(

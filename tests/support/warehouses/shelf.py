@@ -54,7 +54,7 @@ def load(load: Load, config: Shelf) -> None:
         for table in load.tables:
             _refuse(table, config)
             _bring_in(database, table)
-        if _loads == config.die_at:
+        if config.die_at and _loads >= config.die_at:
             os._exit(9)
         if load.last_sequence:
             row = (load.stream, load.log_id, load.first_sequence, load.last_sequence, load.rows, load.loaded_at)
@@ -101,6 +101,9 @@ def _bring_in(database: sqlite3.Connection, table: Table) -> None:
     for column in table.columns:
         if there and column.name not in there:
             database.execute(f"ALTER TABLE {name} ADD COLUMN {_quoted(column.name)} {column.type}")
+    for view, named in table.views.items():
+        chosen = ", ".join(f"{_quoted(column)} AS {_quoted(name)}" for name, column in named.items())
+        database.execute(f"CREATE VIEW IF NOT EXISTS {_quoted(view)} AS SELECT {chosen} FROM {name}")
     columns = [_quoted(column.name) for column in table.columns]
     sql = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     if table.key:

@@ -56,6 +56,20 @@ def test_every_id_is_a_row_with_its_person(fed: Fed, tmp_path: Path) -> None:
     assert (rows[0]["first_seen"], rows[0]["last_seen"]) == ("2030-03-17T17:46:41.000Z", "2030-03-17")
 
 
+def test_a_person_whose_own_first_id_has_left_is_listed(
+    make_fed: Callable[[IdentityConfig], Fed], tmp_path: Path
+) -> None:
+    """Ann became the person of a browser, which then was shared and left: nobody's id began with that person."""
+    fed = make_fed(IdentityConfig(shared_after=2))
+    fed.feed({"anonymousId": "a0"}, {"userId": "ann"}, {"userId": "ann", "anonymousId": "a0"})
+    person = fed.who("user_id", "ann")
+    fed.feed({"userId": "bob", "anonymousId": "a0"}, {"userId": "cid", "anonymousId": "a0"})
+    assert fed.who("user_id", "ann") == person != fed.who("anonymous_id", "a0")
+    assert export.write_csv(fed.path, tmp_path / "all.csv") == 4
+    rows = list(csv.DictReader((tmp_path / "all.csv").open()))
+    assert {row["id_value"]: row["person_id"] for row in rows}["ann"] == person
+
+
 def test_people_stand_together_in_whatever_batches_and_none_is_missing(
     fed: Fed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
