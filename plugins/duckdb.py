@@ -285,6 +285,10 @@ class _Merge:
         for column, words in zip(self._table.columns, declared, strict=True):
             if column.name.lower() not in there:
                 self._execute(f"ALTER TABLE {self._target} ADD COLUMN {words}")
+        for view, named in self._table.views.items():
+            chosen = ", ".join(f"{quote(DIALECT, old)} AS {quote(DIALECT, new)}" for new, old in named.items())
+            name = f"{self._database}.main.{quote(DIALECT, view)}"
+            self._execute(f"CREATE VIEW IF NOT EXISTS {name} AS SELECT {chosen} FROM {self._target}")
         wide_bytes = COLUMN_BYTES * (len(there) + len(declared))
         self._execute(f"SET memory_limit = '{self._config.memory + wide_bytes}B'")
 

@@ -31,6 +31,7 @@ def test_shipped_plugins_keep_the_contract(name: str, options: dict[str, Any]) -
     verdicts = {check.name: check.verdict for check in checks}
     if "loads (twice)" in verdicts:
         assert not HTTP_CHECKS & set(verdicts), "a warehouse makes no requests"
+        assert verdicts["loads (twice)"] == ("passed" if name == "duckdb" else "skipped")
     else:
         assert {verdicts[check] for check in HTTP_CHECKS} == {"skipped" if name == "jsonl" else "passed"}
 
@@ -222,3 +223,37 @@ def test_options_that_cannot_be_guessed_are_asked_for(tmp_path: Path) -> None:
     failed = failures(run_conformance(path, timeout_s=0.3))
     assert failed and "give them with --option" in failed[0] and "code starts with K" in failed[0]
     assert failures(run_conformance(path, {"code": "K1"}, timeout_s=0.3)) == []
+
+
+WAREHOUSE = '''"""A warehouse in memory that counts every load."""
+from appliance.sdk import Answer, Config, Known, Load
+DIALECT = "duckdb"
+class Mine(Config):
+    pass
+SEEN: list[Load] = []
+def load(load: Load, config: Mine) -> None:
+    {load}
+def inspect(stream: str, config: Mine) -> Known:
+    return Known({{"tracks": {{"id": "string"}}}} if SEEN else {{}}, {cursors})
+def query(sql: str, rows_max: int, config: Mine) -> Answer:
+    return Answer(["n"], [[sum(each.rows for each in SEEN)]], False)
+'''
+ONCE = "SEEN[:] or SEEN.append(load)"
+CURSORS = "{each.log_id: each.last_sequence for each in SEEN}"
+
+
+@pytest.mark.parametrize(
+    ("load", "cursors", "words"),
+    [
+        (ONCE, CURSORS, ""),
+        ("SEEN.append(load)", CURSORS, "a query counts [[6]]"),
+        (ONCE, "{}", "inspect tells the cursors {}"),
+        ("pass", "{'conformance-log': 2}", "inspect does not tell the table that was loaded"),
+        ("1 / 0", CURSORS, "shows as a bug"),
+    ],
+)
+def test_a_warehouse_that_does_not_keep_its_word_is_caught(tmp_path: Path, load: str, cursors: str, words: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(WAREHOUSE.format(load=load, cursors=cursors))
+    failed = failures(run_conformance(file))
+    assert [text for text in failed if text.startswith("loads (twice)") and words in text] if words else failed == []

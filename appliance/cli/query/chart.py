@@ -33,11 +33,11 @@ def bars(columns: Sequence[str], types: Sequence[str], rows: Rows, width: int) -
     values = [cell(row[at]) for row in rows[:BARS_MAX]]
     label_width = min(max(map(cell_len, labels), default=0), max(width // 3, 4))
     value_width = max(map(len, values), default=0)
-    room = max(width - label_width - value_width - 3, 4)
     least = min([0.0, *(each for each in numbers if each is not None)])
+    room = max(width - label_width - value_width - (3 if least < 0 else 2), 4)
     most = max([0.0, *(each for each in numbers if each is not None)])
-    span = most - least or 1.0
-    left = round(room * -least / span)
+    span = most / 2 - least / 2 or 0.5
+    left = round(room * (-least / 2 / span))
     lines = []
     for label, value, number in zip(labels, values, numbers, strict=True):
         bar = _bar(number or 0.0, span, room, left)
@@ -146,11 +146,11 @@ def _scaled(value: float, low: float, high: float, size: int) -> int:
 
 
 def _bar(number: float, span: float, room: int, left: int) -> str:
-    eighths = round(abs(number) / span * room * 8)
+    eighths = min(round(abs(number) / 2 / span * room * 8), 8 * (room - left if number > 0 else room))
     if number < 0:
         blocks = min(max(round(eighths / 8), 1), left)
         return " " * (left - blocks) + "█" * blocks + "│"
-    full, rest = divmod(max(eighths, 1) if number > 0 else 0, 8)
+    full, rest = divmod(max(eighths, 1) if number > 0 and room > left else 0, 8)
     bar = "█" * full + (_EIGHTHS[rest] if rest else "")
     return (" " * left + "│" if left else "") + bar
 

@@ -67,7 +67,7 @@ def drawn(columns: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[
     rule = "─┼─".join("─" * widths[place] for place in shown)
     lines = [
         " │ ".join(styled(_padded(names[place], widths[place], right[place]), "bold") for place in shown),
-        rule + ("─" if len(shown) < len(columns) else ""),
+        rule,
     ]
     for line, row in zip(cells, rows, strict=True):
         padded = [_padded(line[place], widths[place], right[place]) for place in shown]
@@ -85,25 +85,18 @@ def drawn(columns: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[
 def fitted(natural: Sequence[int], width: int | None) -> list[int]:
     """Widths of columns that fit with the lines between them: the widest give way first; 0: left out, from the end."""
     widths = list(natural)
-    if width is None:
+    if width is None or not widths:
         return widths
 
-    def surplus() -> int:
-        shown = [size for size in widths if size]
-        return sum(shown) + 3 * (len(shown) - 1) - width
-
-    while (over := surplus()) > 0:
-        widest = max(widths)
-        if widest > NARROW:
-            second = max([size for size in widths if size < widest] + [NARROW])
-            at = widths.index(widest)
-            widths[at] = max(widest - over, min(second, widest - 1), NARROW)
-        elif sum(1 for size in widths if size) > 1:
-            last = max(place for place, size in enumerate(widths) if size)
-            widths[last] = 0
-        else:
-            return [min(size, width) for size in widths]
-    return widths
+    for count in range(len(widths), 0, -1):
+        room = width - 3 * (count - 1)
+        if sum(min(size, NARROW) for size in widths[:count]) > room:
+            continue
+        most = max(NARROW, *widths[:count])
+        while sum(min(size, most) for size in widths[:count]) > room:
+            most -= 1
+        return [min(size, most) if place < count else 0 for place, size in enumerate(widths)]
+    return [min(widths[0], width), *[0] * (len(widths) - 1)]
 
 
 def footer(answer: dict[str, Any]) -> str:
