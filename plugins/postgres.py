@@ -209,15 +209,15 @@ class Server:
             raise Abort("PostgreSQL: it refuses a value or a name that is no text in UTF-8") from error
 
     def query(self, sql: str, rows_max: int) -> Answer:
-        """The first rows of a SELECT. A declared cursor takes one statement alone, and none that writes."""
-        from psycopg import RawServerCursor
+        """The first rows of a SELECT: a declared cursor takes one statement, and none that writes."""
+        from psycopg import DataError, ProgrammingError, RawServerCursor
         from psycopg.types.string import TextLoader
 
         with self.transaction() as connection:
             for name in ("date", "time", "timetz", "timestamp", "timestamptz", "interval"):  # may be infinite, or BC
                 connection.adapters.register_loader(name, TextLoader)
             _run(connection, f"SET LOCAL search_path = {quoted(self.schema)}, public")
-            # A function within the statement may lift the server's limit for the statements that fetch.
+            # A function within the statement may lift the server's limit.
             watch = threading.Timer(self._config.statement_timeout, connection.cancel)
             watch.start()
             try:
@@ -225,6 +225,8 @@ class Server:
                     cursor.execute(sql.encode())
                     rows = cursor.fetchmany(rows_max + 1)
                     columns = list(cursor.description or ())
+            except (DataError, ProgrammingError) as error:  # in a load some of these may pass
+                raise Abort(f"PostgreSQL: {error.diag.message_primary or error}", sample=str(error)) from error
             finally:
                 watch.cancel()
             connection.rollback()  # Before PostgreSQL 16 a read-only transaction may still make large objects.

@@ -397,6 +397,13 @@ def test_a_query_changes_nothing_and_reads_no_files(statement: str, lake: Lake) 
     assert not Path("/tmp/stolen").exists()
 
 
+def test_a_query_that_is_wrong_is_not_to_be_repeated(lake: Lake) -> None:
+    lake.put(event())
+    for wrong in ("SELECT * FROM nowhere", "SELECT nothing FROM tracks", "SELEC 1", "SELECT 1 / 0"):
+        with pytest.raises(Abort, match="PostgreSQL: "):
+            MODULE.query(wrong, 10, lake.plugin)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
