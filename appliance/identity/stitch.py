@@ -145,7 +145,7 @@ class Stitcher:
             return 0
         day = day_of(seen.record)
         for known in ids:
-            if known.last_day != day:
+            if known.last_day < day:  # Never back with the clock: whether Settled knows it must make no difference.
                 known.last_day = day
                 self.touch(known)
         person = self.root(hub_of(ids).origin) if ids else number_of(seen.place, 0)

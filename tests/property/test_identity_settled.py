@@ -1,13 +1,18 @@
 """What is remembered of sightings: it may forget, and never tells another person than a model that forgets nothing."""
 
 from itertools import product
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from appliance.core.config import IdentityConfig
+from appliance.core.event import Record
 from appliance.identity import settled
-from appliance.identity.rules import Id
+from appliance.identity.graph import Graph
+from appliance.identity.known import DAY_MS
+from appliance.identity.rules import Id, Rules
 from appliance.identity.settled import WAYS, Settled
 
 PUT = st.tuples(st.just("put"), st.integers(0, 40), st.integers(1, 9))
@@ -78,3 +83,16 @@ def test_people_who_change_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) 
     assert table.get(key) == 0
     table.put(key, 5)
     assert table.get(key) == 5
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_clock_that_goes_back_leaves_the_same_graph_with_and_without_it(tmp_path: Path, cold: bool) -> None:
+    graph = Graph(tmp_path / "people.sqlite", Rules(IdentityConfig()), "log", 3)
+    for sequence, day in enumerate((20_000, 20_001, 20_000), 1):
+        graph.apply(
+            [Record(sequence, "web", day * DAY_MS, "", "track", "a", "u", f"m{sequence}", "", 0, b"{}")], sequence
+        )
+        if cold:
+            graph.forget_cached()
+    assert list(graph.store.rows("SELECT DISTINCT last_day FROM ids")) == [(20_001,)]
+    graph.close()

@@ -101,7 +101,7 @@ class Model:
         if teaching == "none":
             if ids[0] not in self.ids:
                 self.ids.add(ids[0])
-                self.last_day[ids[0]] = day
+                self.last_day[ids[0]] = max(day, self.last_day.get(ids[0], 0))
             return ids[0]
         explicit = explicit and teaching == "full"
         while True:
@@ -113,7 +113,7 @@ class Model:
                 break
             self._share(set(crowded) - self.shared)
         for id in ids:
-            self.last_day[id] = day
+            self.last_day[id] = max(day, self.last_day.get(id, 0))
         return hub
 
     def hub(self, ids: list[Id]) -> Id:
