@@ -20,16 +20,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import msgspec
 
 from appliance.sdk import Abort, Answer, Bytes, Config, Count, Known, Limits, Load, Retry, Seconds, Table
 from appliance.sdk import quote_identifier as quote
+
+if TYPE_CHECKING:  # It is imported where a file is opened: 60 MB of code that a process without events does not need.
+    import duckdb
 
 DIALECT = "duckdb"
 LIMITS = Limits(in_flight_max=1, timeout_s=600.0)
@@ -53,12 +56,6 @@ _TYPES = {
 _LOADS = """CREATE TABLE IF NOT EXISTS sternpost_loads (destination VARCHAR, log_id VARCHAR,
     first_sequence BIGINT, last_sequence BIGINT, "rows" BIGINT, loaded_at TIMESTAMPTZ)"""
 _COLUMNS = "FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'main'"
-_PASSING = (
-    duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.ConnectionException,
-    duckdb.PermissionException, duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException,
-    duckdb.SerializationException, duckdb.ResourceInUseException,
-)  # fmt: skip
-"""What is no fault of a row: the disk, memory, rights, another program, DuckDB itself."""
 _turns: dict[Path, threading.Lock] = {}
 
 
@@ -125,6 +122,8 @@ def query(sql: str, rows_max: int, config: DuckDb) -> Answer:
     """
     if not config.path.exists():
         raise Retry("nothing has been loaded yet")
+    import duckdb
+
     with _opened(config, read_only=True) as connection, _ended_after(connection, config.query_time):
         try:
             connection.execute(sql)
@@ -147,8 +146,10 @@ def check(config: DuckDb) -> None:
 
 
 @contextmanager
-def _opened(config: DuckDb, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened(config: DuckDb, read_only: bool = False) -> "Iterator[duckdb.DuckDBPyConnection]":
     """The open file, nobody else having it; DuckDB's exceptions become ours. What is not committed is rolled back."""
+    import duckdb
+
     turn = _turns.setdefault(config.path.resolve(), threading.Lock())
     if not turn.acquire(timeout=TURN_WAIT_S):
         raise Retry("another load or query is still at work on the file")
@@ -158,7 +159,7 @@ def _opened(config: DuckDb, read_only: bool = False) -> Iterator[duckdb.DuckDBPy
             yield connection
         finally:
             connection.close()
-    except _PASSING as error:
+    except _passing() as error:
         raise Retry(_passing_words(config, error), sample=str(error)) from error
     except OSError as error:
         raise Retry(f"{config.path} cannot be written: {error.strerror}", sample=str(error)) from error
@@ -170,7 +171,9 @@ def _opened(config: DuckDb, read_only: bool = False) -> Iterator[duckdb.DuckDBPy
         turn.release()
 
 
-def _connect(config: DuckDb, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(config: DuckDb, read_only: bool) -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
     spilling = config.path.with_name(config.path.name + ".spill")
     settings: dict[str, Any] = {
         "memory_limit": f"{config.memory}B",
@@ -199,7 +202,19 @@ def _connect(config: DuckDb, read_only: bool) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _passing_words(config: DuckDb, error: duckdb.Error) -> str:
+@cache
+def _passing() -> "tuple[type[duckdb.Error], ...]":
+    """What is no fault of a row: the disk, memory, rights, another program, DuckDB itself."""
+    import duckdb
+
+    return (
+        duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.ConnectionException,
+        duckdb.PermissionException, duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException,
+        duckdb.SerializationException, duckdb.ResourceInUseException,
+    )  # fmt: skip
+
+
+def _passing_words(config: DuckDb, error: "duckdb.Error") -> str:
     """The same words for the same cause; what DuckDB says in full is in the sample."""
     text = str(error)
     if "Could not set lock" in text:
@@ -211,13 +226,13 @@ def _passing_words(config: DuckDb, error: duckdb.Error) -> str:
     return f"DuckDB cannot use {config.path} now: {_kind(error)}"
 
 
-def _kind(error: duckdb.Error) -> str:
+def _kind(error: "duckdb.Error") -> str:
     """What DuckDB says before the particulars: `Conversion Error`."""
     return str(error).partition(":")[0][:100]
 
 
 @contextmanager
-def _ended_after(connection: duckdb.DuckDBPyConnection, limit_s: float) -> Iterator[None]:
+def _ended_after(connection: "duckdb.DuckDBPyConnection", limit_s: float) -> Iterator[None]:
     timer = threading.Timer(limit_s, connection.interrupt)
     timer.daemon = True
     timer.start()
@@ -231,12 +246,12 @@ def _ended_after(connection: duckdb.DuckDBPyConnection, limit_s: float) -> Itera
 # Cursor ---------------------------------------------------------------------------------------------------------
 
 
-def _cursor(connection: duckdb.DuckDBPyConnection, load: Load) -> int:
+def _cursor(connection: "duckdb.DuckDBPyConnection", load: Load) -> int:
     sql = "SELECT max(last_sequence) FROM sternpost_loads WHERE destination = ? AND log_id = ?"
     return int(_row(connection.execute(sql, [load.stream, load.log_id]))[0] or 0)
 
 
-def _move_cursor(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
+def _move_cursor(connection: "duckdb.DuckDBPyConnection", load: Load) -> None:
     connection.execute(
         "INSERT INTO sternpost_loads VALUES (?, ?, ?, ?, ?, CAST(? AS TIMESTAMPTZ))",
         [load.stream, load.log_id, load.first_sequence, load.last_sequence, load.rows, load.loaded_at],
@@ -254,7 +269,7 @@ def _move_cursor(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
 class _Merge:
     """One table of a load, with at least one row, on its way in."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, table: Table, config: DuckDb) -> None:
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", table: Table, config: DuckDb) -> None:
         self._execute, self._table, self._config = connection.execute, table, config
         # A staged table, or one of an analyst's in the same schema, must never be met by an event's name.
         self._database = quote(DIALECT, _row(self._execute("SELECT current_database()"))[0])
@@ -286,15 +301,22 @@ class _Merge:
             if column.name.lower() not in there:
                 self._execute(f"ALTER TABLE {self._target} ADD COLUMN {words}")
         for view, named in self._table.views.items():
-            chosen = ", ".join(f"{quote(DIALECT, old)} AS {quote(DIALECT, new)}" for new, old in named.items())
-            name = f"{self._database}.main.{quote(DIALECT, view)}"
-            self._execute(f"CREATE VIEW IF NOT EXISTS {name} AS SELECT {chosen} FROM {self._target}")
+            self._show(view, named)
         wide_bytes = COLUMN_BYTES * (len(there) + len(declared))
         self._execute(f"SET memory_limit = '{self._config.memory + wide_bytes}B'")
 
-    def _there(self) -> list[str]:
+    def _show(self, view: str, named: dict[str, str]) -> None:
+        """Make a view of the table, unless there is something of that name: an analyst may have changed it."""
+        if self._there(view):
+            return
+        chosen = [f"{quote(DIALECT, column)} AS {quote(DIALECT, name)}" for name, column in named.items()]
+        name = f"{self._database}.main.{quote(DIALECT, view)}"
+        self._execute(f"CREATE VIEW {name} AS SELECT {', '.join(chosen)} FROM {self._target}")
+
+    def _there(self, name: str = "") -> list[str]:
+        """Columns of a table or a view, of this one if none is named; none where it is missing."""
         sql = f"SELECT lower(column_name) {_COLUMNS} AND lower(table_name) = lower(?)"
-        return [name for (name,) in self._execute(sql, [self._table.name]).fetchall()]
+        return [column for (column,) in self._execute(sql, [name or self._table.name]).fetchall()]
 
     def _stage(self) -> None:
         """The rows as `temp.staged`, with the digests of their keys."""
@@ -374,7 +396,7 @@ class _Merge:
 # Answers --------------------------------------------------------------------------------------------------------
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, rows_max: int) -> Answer:
+def _answer(connection: "duckdb.DuckDBPyConnection", rows_max: int) -> Answer:
     answer = Answer([str(column[0]) for column in connection.description], [], False)
     types = [str(column[1]) for column in connection.description]
     left = ANSWER_BYTES_MAX
@@ -397,7 +419,7 @@ def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value, str_keys=True)
 
 
-def _row(found: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
+def _row(found: "duckdb.DuckDBPyConnection") -> tuple[Any, ...]:
     row = found.fetchone()
     assert row is not None
     return tuple(row)

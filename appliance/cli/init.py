@@ -13,8 +13,9 @@ SERVICE_CONFIG_FOLDER, SERVICE_DATA = Path("/etc/sternpost"), Path("/var/lib/ste
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Writes ./sternpost.toml, or the file named with --config. Its destination `files` writes below the data\n"
-        "folder: the one named with --data; for a file in /etc/sternpost that of the service, /var/lib/sternpost."
+        "Writes ./sternpost.toml, or the file named with --config. Its destinations `files` and `warehouse` write\n"
+        "below the data folder: the one named with --data; for a file in /etc/sternpost that of the service,\n"
+        "/var/lib/sternpost."
     )
 
 
@@ -42,12 +43,16 @@ def template(path: Path, data: Path, write_key: str) -> str:
         path: where it will stand.
         data: the data folder; the default one is the service's where the file is the service's.
     """
-    folder = data / "out"
+    from appliance.core.settings import WAREHOUSE_FILE
+
     if data == DEFAULT_DATA and path.absolute().parent == SERVICE_CONFIG_FOLDER:
-        folder = SERVICE_DATA / "out"
+        data = SERVICE_DATA
     elif data != DEFAULT_DATA or path.absolute().parent != Path.cwd():
-        folder = folder.absolute()  # In the file, relative paths start from the file's folder.
-    return TEMPLATE.replace("WRITE_KEY", write_key).replace('"OUT_FOLDER"', json.dumps(str(folder), ensure_ascii=False))
+        data = data.absolute()  # In the file, relative paths start from the file's folder.
+    text = TEMPLATE.replace("WRITE_KEY", write_key)
+    for word, place in (("OUT_FOLDER", data / "out"), ("WAREHOUSE_FILE", data / WAREHOUSE_FILE)):
+        text = text.replace(f'"{word}"', json.dumps(str(place), ensure_ascii=False))
+    return text
 
 
 TEMPLATE = """\
@@ -84,6 +89,15 @@ write_key = "WRITE_KEY"
 plugin = "jsonl"
 folder = "OUT_FOLDER"  # the plug-in's own key
 start = "oldest"                       # a new destination begins: "now", "oldest" or at a time
+
+# Tables for `sternpost query`, in one DuckDB file on this machine.
+[destinations.warehouse]
+plugin = "duckdb"
+path = "WAREHOUSE_FILE"
+start = "oldest"
+#memory = "128 MiB"                    # most that DuckDB takes for a load or a query
+[destinations.warehouse.load]
+every = "5s"                           # longest wait between two loads
 
 #[destinations.crm]
 #plugin = "webhook"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Without a configuration file: loopback, a generated write key, events into DATA/out.\n"
+        "Without a configuration file: loopback, a generated write key, events into DATA/out and DATA/warehouse.\n"
         "SIGTERM and Ctrl-C stop within 10 s and lose nothing; SIGHUP re-loads the configuration."
     )
     parser.add_argument("--quiet", action="store_true", help="do not print what to try next (for services)")

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 PRODUCTS = (
     ("sku-101", "Sea kettle", 39.9),
-    ("sku-102", "Oilskin jacket", 129.0),
-    ("sku-103", "Brass lamp", 74.5),
+    ("sku-102", "Oilskin jacket", 129.95),
+    ("sku-103", "Brass lamp", 74.95),
     ("sku-104", "Tarred rope, 10 m", 18.25),
-    ("sku-105", "Sounding lead", 52.0),
+    ("sku-105", "Sounding lead", 52.4),
     ("sku-106", "Øresund chart", 27.8),
 )
+"""No price is a whole number, nor is it times two or three: a warehouse that meets 52.0 first has a column of integers,
+which takes no 39.9 afterwards."""
 CAMERAS = ("cam-gate", "cam-quay", "cam-yard", "cam-bridge")
 SHOP_STEPS = ("Product Viewed", "Product Added", "Checkout Started", "Order Completed")
 LEAVE_SHARE = 0.25

@@ -8,6 +8,7 @@ from appliance.cli.output import styled
 from appliance.core.config import Config
 from appliance.core.units import parse_address
 
+FIRST_QUERY = "SELECT event_text, count(*) AS events FROM tracks GROUP BY ALL ORDER BY events DESC"
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -110,6 +111,8 @@ def banner(config: Config, bound: tuple[str, int], base: Path, program: str, con
     blocks = [("Send an event, in a second terminal:", curl(url, key))]
     if commands := outputs(config, base):
         blocks.append(("See it arrive:", "\n".join(commands)))
+    if any(one.plugin == "duckdb" and one.enabled for one in config.destinations.values()):
+        blocks.append(("Ask the warehouse:", f"{program} query {shlex.quote(FIRST_QUERY)}"))
     blocks += [
         ("In a browser:", browser(url, key)),
         ("In Python (rudder-sdk-python):", python(url, key)),

@@ -10,7 +10,15 @@ from typing import Any
 import msgspec
 
 from appliance.core import units, write_keys
-from appliance.core.config import ID_TYPES, Config, DestinationConfig, PluginsConfig, SourceConfig, TlsConfig
+from appliance.core.config import (
+    ID_TYPES,
+    Config,
+    DestinationConfig,
+    LoadConfig,
+    PluginsConfig,
+    SourceConfig,
+    TlsConfig,
+)
 from appliance.core.errors import ConfigError, Fault
 from appliance.core.secret import TOKEN_CHARACTERS_MIN, Secret
 from appliance.core.tables import BAD, Faults, KeyPath, convert, convert_struct, did_you_mean, shown
@@ -22,6 +30,11 @@ HOST_KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Dest
 """Keys of a [destinations.NAME] table that are ours; all others belong to its plug-in."""
 RESERVED_TOKENS = ("admin", "log")
 """Names that the audit trail gives to the token in DATA/admin.token and to what the log does by its own rules."""
+WAREHOUSE_FILE = Path("warehouse/warehouse.duckdb")
+"""The embedded warehouse, in the data folder. A folder of its own, as DuckDB puts files beside it. DuckDB calls the
+database like the file, and one called `sternpost` would be mistaken for the schema of that name in it."""
+WAREHOUSE_EVERY_S = 5.0
+"""Between two of its loads: whoever has just sent an event wants to ask for it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _PLUGIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -111,7 +124,8 @@ def load_or_default(path: Path | None, data: Path) -> Loaded:
 
 
 def default_config(data: Path) -> Config:
-    """What runs without a file: source `default` with a generated key, destination `files` writing to DATA/out.
+    """What runs without a file: source `default` with a generated key, destination `files` writing to DATA/out, and
+    `warehouse` with its tables in DATA/warehouse.
 
     The key is made once and kept in DATA/keys.toml (mode 0600).
 
@@ -120,7 +134,12 @@ def default_config(data: Path) -> Config:
     """
     keys = write_keys.kept(data)
     files = DestinationConfig(plugin="jsonl", start="oldest", options={"folder": str(data.absolute() / "out")})
-    return Config(sources={"default": generated_source(keys)}, destinations={"files": files})
+    tables = str(data.absolute() / WAREHOUSE_FILE)
+    warehouse = DestinationConfig(
+        plugin="duckdb", start="oldest", load=LoadConfig(every=WAREHOUSE_EVERY_S), options={"path": tables}
+    )
+    destinations = {"files": files, "warehouse": warehouse}
+    return Config(sources={"default": generated_source(keys)}, destinations=destinations)
 
 
 def generated_source(keys: write_keys.Kept) -> SourceConfig:

@@ -74,12 +74,25 @@ def test_curl_and_the_file(newcomer: Appliance) -> None:
     shown = json.loads(paste(newcomer, printed(newcomer, "See it arrive:"), "bash", "-euc"))
     assert (shown["event"], shown["userId"], shown["type"]) == ("Order Completed", "user-1", "track")
     assert shown["messageId"] and shown["receivedAt"]
+    query = printed(newcomer, "Ask the warehouse:")
+    wait_until((newcomer.data / "warehouse" / "warehouse.duckdb").exists, newcomer.log)
+    assert "Order Completed" in paste(newcomer, query, "bash", "-euc")
     status = printed(newcomer, "Look around:").splitlines()[0]
-    assert "files" in paste(newcomer, status, "bash", "-euc")
+    destinations = paste(newcomer, status, "bash", "-euc")
+    assert "files" in destinations and "warehouse" in destinations
     keys = json.loads(newcomer.sternpost("keys", "--json").stdout)
     assert [key["source"] for key in keys] == ["default"]
     assert keys[0]["write_key"] in printed(newcomer, "Send an event, in a second terminal:")
     assert newcomer.stop()[0] == 0
+
+
+def test_the_warehouse_takes_memory_only_once_there_is_something_to_load(newcomer: Appliance) -> None:
+    assert newcomer.process
+    maps = Path(f"/proc/{newcomer.process.pid}/maps")
+    wait_until(lambda: "running" in newcomer.sternpost("destinations", "list").stdout, newcomer.log)
+    assert "duckdb" not in maps.read_text()
+    paste(newcomer, printed(newcomer, "Send an event, in a second terminal:"), "bash", "-euc")
+    wait_until(lambda: "duckdb" in maps.read_text(), newcomer.log)
 
 
 def test_the_python_lines(newcomer: Appliance) -> None:

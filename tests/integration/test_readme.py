@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +29,7 @@ def block(language: str) -> str:
 
 
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
-    assert {name for name, _ in BLOCKS} == {"sh", "toml", "python"}
+    assert {name for name, _ in BLOCKS} == {"sh", "toml", "python", "sql"}
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         assert process.wait(15) == 0
 
 
-def lines(folder: Path, count: int) -> list[dict[str, object]]:
+def lines(folder: Path, count: int) -> list[dict[str, Any]]:
     """The first `count` events in the output files."""
     until = time.monotonic() + 20
     while True:
@@ -81,17 +83,57 @@ def lines(folder: Path, count: int) -> list[dict[str, object]]:
 
 def test_the_first_event_in_a_minute(running: tuple[Path, str]) -> None:
     folder, _ = running
-    first, second, third = block("sh").strip().splitlines()
+    first, second, third, fourth = block("sh").strip().splitlines()
     for command in (first, second):
         done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
-    lines(folder, 3)
+    events = lines(folder, 100)
     shown = subprocess.run(third, shell=True, cwd=folder, capture_output=True, text=True, timeout=10)
     assert shown.returncode == 0 and shown.stdout.count("\n") == 3
     added = {"messageId", "receivedAt", "request_ip", "rudderId", "timestamp"}
     for line in shown.stdout.splitlines():
         event = msgspec.json.decode(line)
         assert added <= set(event) and event["context"]["ip"]
+    named = Counter(event["event"] for event in events if event["type"] == "track")
+    rows = asked(
+        folder, fourth.replace("--chart bar", "--json"), lambda rows: sum(row[1] for row in rows) >= named.total()
+    )
+    assert dict(rows) == named
+    drawn = subprocess.run(fourth, shell=True, cwd=folder, capture_output=True, text=True, timeout=30)
+    assert drawn.returncode == 0 and all(str(name) in drawn.stdout for name in named), drawn.stdout + drawn.stderr
+
+
+def asked(folder: Path, command: str, is_whole: Callable[[list[list[Any]]], bool]) -> list[list[Any]]:
+    """The rows that a query gives once everything is loaded; until then a table may be missing."""
+    until = time.monotonic() + 30
+    while True:
+        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=30)
+        rows = msgspec.json.decode(done.stdout)["rows"] if done.returncode == 0 else []
+        if is_whole(rows):
+            return list(rows)
+        assert time.monotonic() < until, done.stdout + done.stderr
+        time.sleep(0.2)
+
+
+def test_the_query_of_the_warehouse_gives_what_was_sent(running: tuple[Path, str]) -> None:
+    """Revenue per person: every order counts once, under whoever it is."""
+    folder, _ = running
+    command = re.search(r"`(sternpost send --kind shop [^`]*)`", README)
+    assert command
+    sent = subprocess.run(f".venv/bin/{command[1]} --seed 7", shell=True, cwd=folder, capture_output=True, timeout=60)
+    assert sent.returncode == 0, sent.stderr
+    spent: Counter[str] = Counter()
+    for event in lines(folder, 500):
+        if event.get("event") == "Order Completed":
+            spent[event["context"]["sternpost"]["personId"]] += round(event["properties"]["total"] * 100)
+    (folder / "revenue.sql").write_text(block("sql"))
+    best = [cents for _, cents in spent.most_common(5)]
+    rows = asked(
+        folder,
+        ".venv/bin/sternpost query --json - < revenue.sql",
+        lambda rows: [round(row[2] * 100) for row in rows] == best,
+    )
+    assert all(spent[person] == round(revenue * 100) for person, _, revenue in rows)
 
 
 @pytest.mark.skipif(not shutil.which("curl") and not os.environ.get("CI"), reason="curl is not here")

@@ -4,11 +4,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.sdk import Abort, Known
+from appliance.warehouse.dialect import DIALECTS
+from appliance.warehouse.people import people_table
 from tests.support import ducks
 from tests.support.ducks import Model, at, config, held, inspect, load, row, rows_of, table
 
@@ -46,6 +49,24 @@ def test_a_first_load_makes_folder_file_tables_and_types(tmp_path: Path) -> None
     assert rows_of(path, "tracks") == [full]
     assert held(path, "SELECT blob->>'$.a[1]' FROM tracks") == [("b",)]
     assert [each.name for each in path.parent.iterdir()] == [path.name], "nothing is left beside the file"
+
+
+def test_the_view_of_who_is_who_comes_with_its_table_and_shows_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    load(config(path), people_table([("user_id", "ann", "p1"), ("email", 'a"b', "p2")], at(1), DIALECTS["duckdb"]))
+    load(config(path), people_table([("user_id", "ann", "p2")], at(2), DIALECTS["duckdb"]))
+    shown = held(path, "SELECT id_type, id_value, person_id FROM id_map ORDER BY id_type")
+    assert shown == [("email", 'a"b', "p2"), ("user_id", "ann", "p2")]
+
+
+def test_a_view_that_an_analyst_has_made_of_that_name_stays(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    for made in ("CREATE VIEW id_map AS SELECT 1 AS mine", "DROP VIEW id_map; CREATE TABLE id_map AS SELECT 1 AS mine"):
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(made)
+        load(config(path), people_table([("user_id", "ann", "p1")], at(1), DIALECTS["duckdb"]))
+        assert held(path, "FROM id_map") == [(1,)]
+    assert held(path, "SELECT count(*) FROM rudder_identity_mappings") == [(1,)]
 
 
 def test_columns_are_added_as_they_appear_and_missing_ones_stay_empty(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_every_line_of_the_template_may_be_uncommented(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "sternpost.toml").write_text(text)
     config = load(tmp_path / "sternpost.toml", tmp_path / "data").config
-    assert {"crm", "files"} == set(config.destinations)
+    assert {"crm", "files", "warehouse"} == set(config.destinations)
     assert "url" in tomllib.loads(text)["destinations"]["crm"]
 
 

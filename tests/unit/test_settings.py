@@ -270,7 +270,7 @@ def test_a_fault_shows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_file_without_sources_and_destinations_gets_the_defaults(tmp_path: Path) -> None:
     config = read(tmp_path, '[collect]\nlisten = "127.0.0.1:9999"\n').config
     assert config.collect.listen == "127.0.0.1:9999"
-    assert list(config.sources) == ["default"] and list(config.destinations) == ["files"]
+    assert list(config.sources) == ["default"] and list(config.destinations) == ["files", "warehouse"]
     assert read(tmp_path, SOURCE).config.destinations == {}, "who names a source decides for himself"
 
 
@@ -284,6 +284,9 @@ def test_defaults_keep_their_key(tmp_path: Path) -> None:
     assert os.listdir(data) == ["keys.toml"], "nothing temporary is left"
     assert first.destinations["files"].plugin == "jsonl"
     assert first.destinations["files"].options == {"folder": str(data / "out")}
+    warehouse = first.destinations["warehouse"]
+    assert (warehouse.plugin, warehouse.start) == ("duckdb", "oldest")
+    assert warehouse.options == {"path": str(data / "warehouse" / "warehouse.duckdb")}
     assert default_config(tmp_path / "other").sources["default"].write_key.reveal() != key
 
 

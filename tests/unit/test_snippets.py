@@ -49,6 +49,7 @@ def test_the_banner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "packed": DestinationConfig(plugin="jsonl", options={"folder": "/elsewhere", "zstd": True}),
             "idle": DestinationConfig(plugin="jsonl", enabled=False, options={"folder": "idle"}),
             "crm": DestinationConfig(plugin="webhook", options={"url": "x"}),
+            "tables": DestinationConfig(plugin="duckdb", options={"path": "x.duckdb"}),
         },
     )
     text = snippets.banner(config, ("127.0.0.1", 8080), Path(), "bin/sternpost --data d")
@@ -58,6 +59,7 @@ def test_the_banner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for part in (snippets.browser(URL, "wk_web"), snippets.python(URL, "wk_web"), snippets.node(URL, "wk_web")):
         assert part.replace("\n", "\n  ") in text
     assert "\n  bin/sternpost --data d status\n" in text
+    assert "\nAsk the warehouse:\n  bin/sternpost --data d query 'SELECT event_text, " in text
     assert "wk_off" not in text and "idle" not in text
 
 
