@@ -42,6 +42,7 @@ from appliance.wal.types import Block
 
 LATE_S = 0.2
 LATE_HOLD_S = 3.0
+HALFWAY_S = 0.4
 
 
 def early_ack() -> None:
@@ -158,7 +159,7 @@ def _load_in_two(halves: Callable[[Load], tuple[Load, Load]]) -> None:
         first, second = halves(whole)
         result: Result = await load(self, first)
         if result.kind == "succeeded":
-            await asyncio.sleep(LATE_S)
+            await asyncio.sleep(HALFWAY_S)
             result = await load(self, second)
         return result
 

@@ -79,7 +79,7 @@ class Shopper(Client):
         return event, key
 
 
-def shoppers(url: str, write_key: str, story: Story, seed: int, *, pause_s: float) -> list[Shopper]:
+def shoppers(url: str, write_key: str, story: Story, seed: int, *, pause_s: float, name: str = "s") -> list[Shopper]:
     """Single events and batches, clients that repeat until they are answered and clients that give up."""
     kinds: list[dict[str, Any]] = [
         {},
@@ -90,6 +90,6 @@ def shoppers(url: str, write_key: str, story: Story, seed: int, *, pause_s: floa
         {"people": 1, "batch_max": 3},
     ]
     return [
-        Shopper(f"s{number}", url, write_key, story, random.Random(f"{seed}:{number}"), pause_s=pause_s, **kind)
+        Shopper(f"{name}{number}", url, write_key, story, random.Random(f"{seed}:{number}"), pause_s=pause_s, **kind)
         for number, kind in enumerate(kinds)
     ]
