@@ -29,6 +29,8 @@ class Events(NamedTuple):
     logged: Counter[str]
     """messageId -> how often it stands in the log."""
     log_id: str
+    after: int = 0
+    """Where the log is a salvaged one: its first load may begin behind what was loaded before."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ def judge_tables(held: Held, events: Events) -> TableFaults:
     people = held.rows.get("rudder_identity_mappings", [])
     named = Counter((row["merge_property_type"], row["merge_property_value"]) for row in people)
     faults.people = [f"{each}" for each, count in named.items() if count > 1]
-    faults.ranges = _ranges(held.rows.get("sternpost_loads", []), events.log_id)
+    faults.ranges = _ranges(held.rows.get("sternpost_loads", []), events)
     return faults
 
 
@@ -132,14 +134,16 @@ def _users(rows: Sequence[Row], events: Events) -> list[str]:
     return words + [f"{user}: {numbers[user]}, not {n}" for user, n in latest.items() if numbers.get(user, n) != n]
 
 
-def _ranges(loads: Sequence[Row], log_id: str) -> list[str]:
+def _ranges(loads: Sequence[Row], events: Events) -> list[str]:
     """Of each stream and log, from 1 on, without a gap and without an overlap."""
-    words = [] if any(load["log_id"] == log_id for load in loads) else ["no load of this log"]
+    words = [] if any(load["log_id"] == events.log_id for load in loads) else ["no load of this log"]
     order = sorted(loads, key=lambda load: (load["destination"], load["log_id"], load["first_sequence"]))
     for (stream, log), group in itertools.groupby(order, key=lambda load: (load["destination"], load["log_id"])):
         end = 0
         for load in group:
             first, last = load["first_sequence"], load["last_sequence"]
+            if not end and log == events.log_id and first == events.after + 1:
+                end = events.after
             if first != end + 1 or last < first:
                 words.append(f"{stream} of {log[:8]}: {first} to {last} after {end}")
             end = last
