@@ -40,12 +40,12 @@ class Warehouses:
         folder.mkdir()
         self.path, self.server, self.database = folder / "shop.duckdb", server, server.database()
 
-    def destinations(self) -> dict[str, Any]:
+    def destinations(self, events_max: int = 60) -> dict[str, Any]:
         """Their tables of `sternpost.toml`. Loads follow each other, so that a kill hits one as a rule."""
         keys = {
             "start": "oldest",
             "retry": {"delay_min": "50ms", "delay_max": "200ms"},
-            "load": {"every": "50ms", "events_max": 60},
+            "load": {"every": "50ms", "events_max": events_max},
         }
         server = {
             "host": "127.0.0.1",
@@ -126,7 +126,7 @@ def load_and_kill(
 
     def begin(run: int, dies: bool) -> None:
         story.epoch += 1
-        appliance.config["destinations"] = warehouses.destinations()
+        appliance.config["destinations"] = warehouses.destinations(60 if dies else 5_000)
         if not server.runs:
             server.start()
 
@@ -139,7 +139,7 @@ def load_and_kill(
     def live() -> None:
         appliance.start()
         time.sleep(draw.uniform(0.2, 0.8))
-        story.epoch += 1
+        story.epoch += appliance.starts % 3 == 0
         if appliance.starts % 2 == 0:
             hit("post", "server killed")
             server.kill()
