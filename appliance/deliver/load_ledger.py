@@ -53,8 +53,13 @@ class LoadLedger:
         """The last sequence that is settled."""
         return max(self.low, *self.above, 0)
 
-    async def compare(self, cursor: int | None) -> None:
-        """Take over the warehouse's own cursor: it is ahead after a crash, behind where it was restored."""
+    async def compare(self, cursor: int | None, earlier: int = 0) -> None:
+        """Take over the warehouse's own cursor: it is ahead after a crash, behind where it was restored.
+
+        Args:
+            earlier: its furthest cursor of another log. A log that was salvaged has a new id, but the sequences and
+                the progress of the one before: a warehouse that has all of that lacks nothing.
+        """
         self.behind = ""
         if cursor is not None and cursor > self._log.last_sequence:
             self.behind = (
@@ -66,7 +71,7 @@ class LoadLedger:
                 _LOG.info("load_found", destination=self._stream.key, low=self.low, cursor=cursor)
                 self._pass(cursor)
                 await self._write(self._save)
-        elif self._stream.cursor is None and self._start < self.low:
+        elif self._stream.cursor is None and self._start < self.low and (cursor is not None or earlier < self.low):
             self.behind = (
                 f"the warehouse has events up to {cursor or 0} of this log, and was loaded up to {self.low}: is it "
                 f"another one, or restored from an older backup? `sternpost warehouse reload "

@@ -188,7 +188,8 @@ class LoadWorker:
         result, known = await self.instance.inspect(self.stream.key)
         if known is None:
             raise _Later(result)
-        await self.ledger.compare(known.cursors.get(self._log.log_id))
+        cursors = dict(known.cursors)
+        await self.ledger.compare(cursors.pop(self._log.log_id, None), max(cursors.values(), default=0))
         self._known = known
 
     async def _load_people(self, people: LoadedPeople) -> None:

@@ -12,6 +12,8 @@ Usage: python sabotage.py MODE run ...
     forgotten_ids       one id in ten never reaches the graph's file
     reordered_minting   the number of a person depends on when the graph read the event
     untold_joins        deliveries do not learn that people are joined or split
+    cursor_first        a warehouse's cursor is committed before the rows
+    rows_first          rows are committed before the warehouse's cursor, and are added where they should be merged
 """
 
 import asyncio
@@ -19,21 +21,28 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from appliance.__main__ import main
 from appliance.core.errors import Overloaded
+from appliance.deliver.instance import Instance
+from appliance.deliver.outcome import Result
 from appliance.identity.person import Names
 from appliance.identity.stitch import Stitcher
 from appliance.identity.store import Store
 from appliance.process.identify import Identifier
 from appliance.process.resolve import IdResolver, Resolution, Resolver
+from appliance.sdk import Load, Table
 from appliance.wal.log import Appended, Log
 from appliance.wal.transaction import Transaction
 from appliance.wal.types import Block
 
 LATE_S = 0.2
 LATE_HOLD_S = 3.0
+HALFWAY_S = 0.4
 
 
 def early_ack() -> None:
@@ -127,10 +136,45 @@ def untold_joins() -> None:
     Identifier.changes = lambda self, after, upto: []  # type: ignore[method-assign]
 
 
+def cursor_first() -> None:
+    _load_in_two(lambda load: (_changed(load, tables=[]), _changed(load, last_sequence=0)))
+
+
+def rows_first() -> None:
+    def added(table: Table) -> Table:
+        return _changed(table, mode="append", key=()) if table.mode == "newest" else table
+
+    def halves(load: Load) -> tuple[Load, Load]:
+        rows = _changed(load, last_sequence=0, tables=[added(table) for table in load.tables])
+        return rows, _changed(load, tables=[])
+
+    _load_in_two(halves)
+
+
+def _load_in_two(halves: Callable[[Load], tuple[Load, Load]]) -> None:
+    """Two transactions where one is due, a moment apart."""
+    load: Any = Instance.load
+
+    async def load_in_two(self: Instance, whole: Load) -> Result:
+        first, second = halves(whole)
+        result: Result = await load(self, first)
+        if result.kind == "succeeded":
+            await asyncio.sleep(HALFWAY_S)
+            result = await load(self, second)
+        return result
+
+    Instance.load = load_in_two  # type: ignore[method-assign]
+
+
+def _changed(struct: Any, **fields: Any) -> Any:
+    return msgspec.structs.replace(struct, **fields)
+
+
 if __name__ == "__main__":
     modes = (
         early_ack, no_lanes, no_progress, no_outcome, late_hold,
         unwaited_graph, renamed_people, forgotten_ids, reordered_minting, untold_joins,
+        cursor_first, rows_first,
     )  # fmt: skip
     {mode.__name__: mode for mode in modes}[sys.argv.pop(1)]()
     sys.exit(main())

@@ -41,6 +41,17 @@ class PostgresServer:
         self.start()
         self.keeper(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.password}'")
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and neither killed nor stopped since."""
+        return self._process is not None
+
+    def works_for(self, role: str) -> bool:
+        """Whether somebody is connected as that role, by the titles of its processes: nobody is asked."""
+        return self._process is not None and any(
+            f"postgres: {role} " in _title(pid) for pid in _children(self._process.pid)
+        )
+
     def start(self, *settings: str) -> None:
         """Start, with settings such as `max_connections=5`, and wait until it answers."""
         assert self._process is None
@@ -135,6 +146,13 @@ def _ticks(pid: int) -> list[int]:
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _signal(pid: int, number: int) -> None:
