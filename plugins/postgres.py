@@ -539,10 +539,7 @@ def _hashed(key: Sequence[str]) -> str:
 
 
 def _array(values: Sequence[Any]) -> str:
-    """Texts as an array's text; the client's own way takes five times as long.
-
-    Source: PostgreSQL's manual, section 8.15.6.
-    """
+    """Texts as an array's text, in a fifth of the client's time. Source: PostgreSQL's manual, section 8.15.6."""
     quotes = [f'"{value}"' for value in (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)]
     return "{" + ",".join(quotes) + "}"
 

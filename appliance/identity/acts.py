@@ -131,7 +131,7 @@ class Acting:
     def _undo(self, asked: Undoing | str, record: Record, place: int) -> Outcome:
         stitcher = self._stitcher
         name, ids = (asked.merge, asked.ids) if isinstance(asked, Undoing) else self._merge_named(asked)
-        a, b = self._both(ids, record)
+        a, b = self._both(ids, record, place)
         one, two = stitcher.root(a.origin), stitcher.root(b.origin)
         if one == two:
             self._splitter.undo(a.number, b.number, one, place)
@@ -153,7 +153,7 @@ class Acting:
 
     def _forbid(self, pair: tuple[Id, Id], record: Record, place: int) -> Outcome:
         stitcher, forbidden = self._stitcher, self._stitcher.forbidden
-        one, two = self._both(pair, record)
+        one, two = self._both(pair, record, place)
         if forbidden.has(one.number, two.number):
             return Outcome("they were forbidden to be one person already", False, self._people(pair))
         root = stitcher.root(one.origin)
@@ -181,7 +181,7 @@ class Acting:
 
     def _link(self, pair: tuple[Id, Id], record: Record, place: int) -> Outcome:
         stitcher = self._stitcher
-        one, two = self._both(pair, record)
+        one, two = self._both(pair, record, place)
         state = stitcher.link(one, two, Seen(place, record, pair, True))
         if state != HOLDS:
             raise ValueError(f"they cannot be one person: {REASONS[state]}")
@@ -192,7 +192,7 @@ class Acting:
         one, two = self._both(pair)
         return one.number, two.number
 
-    def _both(self, pair: tuple[Id, Id], record: Record | None = None) -> list[Known]:
+    def _both(self, pair: tuple[Id, Id], record: Record | None = None, place: int = 0) -> list[Known]:
         """Two ids that were known when the act was asked for.
 
         Args:
@@ -201,26 +201,22 @@ class Acting:
         """
         if pair[0] == pair[1]:
             raise ValueError("that is the same id twice")
-        stitcher, found = self._stitcher, []
+        stitcher, store = self._stitcher, self._stitcher.store
+        # Asking the stitcher for an id that nobody has would reserve a number for it.
+        there = store.find(pair)
         for one in pair:
-            # Asking the stitcher for an id that nobody has would reserve a number for it.
-            known = stitcher.known(one) if stitcher.store.find([one]) else None
-            if known is None and record is not None:
-                known = self._met(one, record.received_ms)
-            if known is None:
+            if one not in there and (record is None or self._word(one.type, place) is None):
                 raise ValueError(f"nobody has the {one.type} {one.value}")
-            found.append(known)
-        return found
+        found = [stitcher.known(one) for one in pair]
+        for one, known in zip(pair, found, strict=True):
+            if one not in there and known is not None and record is not None:
+                stitcher.mint(known)
+                known.first_ms, known.last_day = record.received_ms, record.received_ms // DAY_MS
+        return [known for known in found if known is not None]
 
-    def _met(self, one: Id, received_ms: int) -> Known | None:
-        """An id that is new here, as somebody of their own; None: its type is one too many."""
-        stitcher = self._stitcher
-        stitcher.store.word(one.type, ours=stitcher.rules.names(one.type))
-        known = stitcher.known(one)
-        if known is not None:
-            stitcher.mint(known)
-            known.first_ms, known.last_day = received_ms, received_ms // DAY_MS
-        return known
+    def _word(self, type: str, place: int) -> int | None:
+        """The number of an id's type; None where it is one too many."""
+        return self._stitcher.store.word(type, place, ours=self._stitcher.rules.names(type))
 
     def _people(self, ids: Sequence[Id]) -> list[str]:
         stitcher = self._stitcher

@@ -212,9 +212,9 @@ class Graph:
         store, words, ours, left = self.store, self.store.words, self._rules.names, ""
         for seen in events:
             if seen.record.source not in words:
-                store.word(seen.record.source, ours=True)
+                store.word(seen.record.source, seen.place, ours=True)
             for type, _ in seen.ids:
-                if type not in words and store.word(type, ours=ours(type)) is None:
+                if type not in words and store.word(type, seen.place, ours=ours(type)) is None:
                     left = type
         if left:
             _LOG.warning(

@@ -10,7 +10,7 @@ from appliance.identity.acts import Outcome, outcome_of
 from appliance.identity.person import SEQUENCES_MAX, minted_at, number_of, place_of, sequence_of
 from appliance.identity.rules import Rules
 from appliance.identity.stitch import Change
-from appliance.identity.store import IdRow, MergeRow, Store
+from appliance.identity.store import WORDS_MAX, IdRow, MergeRow, Store
 
 
 class Past:
@@ -53,13 +53,15 @@ class Past:
                 for place, record in zip(at, records, strict=True)
             ]
             rows = store.find({one for ids in read for one in ids})
+            late = dict(store.rows("SELECT text, place FROM words WHERE word > ?", WORDS_MAX))
             former = store.former(row.id for row in rows.values())
             origins = {row.origin for row in rows.values()} | {origin for each in former.values() for _, origin in each}
             became = _by_loser(store.merge_rows(origins))
             passed = {row[0] for row in store.rows("SELECT place FROM passed WHERE place >= ?", min(places, default=0))}
         found = []
         for place, here, ids in zip(places, at, read, strict=True):
-            row = attribution([rows[one] for one in ids if one in rows], here) if place not in passed else None
+            known = [rows[one] for one in ids if one in rows and late.get(one.type, 0) <= here]
+            row = attribution(known, here) if place not in passed else None
             found.append(_root(_origin(row, former, here), became, here) if row else number_of(place, 0))
         return found
 

@@ -27,7 +27,8 @@ CREATE TABLE rules (
 -- Words that occur in every row: types of ids, names of sources.
 CREATE TABLE words (
     word INTEGER PRIMARY KEY,
-    text TEXT NOT NULL UNIQUE
+    text TEXT NOT NULL UNIQUE,
+    place INTEGER NOT NULL                  -- of the event that it came with
 ) STRICT;
 
 CREATE TABLE ids (

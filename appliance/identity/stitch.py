@@ -332,7 +332,7 @@ class Stitcher:
             seen.place,
             record.received_ms,
             record.received_ms - event_ms(record),
-            self.store.word(record.source, ours=True) or 0,
+            self.store.word(record.source, seen.place, ours=True) or 0,
             packed(record.message_id),
             self.version,
             explicit,

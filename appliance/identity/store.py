@@ -225,11 +225,11 @@ class Store:
 
     # Words and logs ------------------------------------------------------------------------------------------
 
-    def word(self, text: str, *, ours: bool = False) -> int | None:
-        """The number of a word, a new one for a new word; None where there are too many, but for those of `ours`."""
+    def word(self, text: str, place: int, *, ours: bool = False) -> int | None:
+        """The number of a word, at this place a new one; None where there are too many, but for those of `ours`."""
         number = self.known_word(text)
         if number is None and (ours or (self.one("SELECT max(word) FROM words") or 0) < WORDS_MAX):
-            self.write("INSERT INTO words (text) VALUES (?)", text)
+            self.write("INSERT INTO words (text, place) VALUES (?, ?)", text, place)
             number = self.words[text] = self.connection.last_insert_rowid()
         return number
 

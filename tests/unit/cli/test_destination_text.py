@@ -10,7 +10,7 @@ ONE: dict[str, Any] = {
     "name": "crm", "plugin": "webhook", "sources": ["web", "app"], "state": "running", "next_step": "", "sequence_low": 12_345,
     "lag_events": 0, "oldest_undelivered_age_ms": 0, "held_people": 0, "held_events": 0, "in_flight": 0,
     "delivered_total": 1_234, "failed_total": 3, "aborted_total": 1, "filtered_total": 0, "latency_p50_ms": 1.25,
-    "latency_p95_ms": 20.0, "last_error": "", "last_error_ms": 0, "breaker": {"state": "closed"}, "hung": 0,
+    "latency_p95_ms": 20.0, "last_error": "", "last_error_ms": 0, "load": None, "breaker": {"state": "closed"}, "hung": 0,
     "delivered_per_s": 0.5, "failed_5m": 0,
 }  # fmt: skip
 OPEN = {

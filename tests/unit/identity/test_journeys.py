@@ -652,3 +652,18 @@ def test_an_act_holds_where_the_log_of_before_is_gone(tmp_path: Path, act: str) 
             assert world.past.outcome(place).changed or act == "link", world.past.outcome(place)
             ann, bob = world.people(pair, last)
             assert (ann == bob) == (act == "link"), world.past.outcome(place)
+
+
+def test_a_type_that_was_one_too_many_counts_from_where_it_has_a_table(walk: Walk) -> None:
+    """What was left out stays left out for who reads behind the graph, whatever becomes known of it later."""
+    log = Journey()
+    for number in range(WORDS_MAX + 5):
+        log.track(external=[(f"t{number}", "1")])
+    card = {"external": [("card", "C1")]}
+    before = log.track(anonymous="a9", **card)
+    log.act(Act(rules=Raw(rules({"ids": {"card": {}}}).json)))
+    log.track(anonymous="a10", **card)
+    after = log.track(anonymous="a9", **card)
+    people = walk(log.records).past.people(log.records)
+    assert people[before - 1] != people[after - 1]
+    assert people[after - 1] == people[after - 2]
