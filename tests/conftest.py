@@ -28,7 +28,8 @@ BESIDE = {
     "test_kill_people", "test_moments", "test_monitoring", "test_people", "test_people_joined", "test_people_suggest",
     "test_readme", "test_reload", "test_reload_full", "test_reload_twice", "test_replay", "test_replay_edges",
     "test_requeue_ahead", "test_requeue_twins", "test_reserve", "test_sdks", "test_smaller_share",
-    "test_sources_paused", "test_told", "test_trace",
+    "test_people_anew", "test_people_believed", "test_people_renamed", "test_query", "test_sources_paused", "test_told",
+    "test_trace", "test_warehouse",
 }  # fmt: skip
 """Tests of real processes that may run beside others: they neither measure time nor take the machine to its limits."""
 ALONE_FOLDERS = {"integration", "crash", "browser"}

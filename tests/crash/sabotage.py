@@ -19,9 +19,11 @@ Usage: python sabotage.py MODE run ...
 import asyncio
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,7 +44,7 @@ from appliance.wal.types import Block
 
 LATE_S = 0.2
 LATE_HOLD_S = 3.0
-HALFWAY_S = 0.4
+HALFWAY_S, HALFWAY_DEATHS, DIED = 0.2, 3, "died"
 
 
 def early_ack() -> None:
@@ -152,7 +154,7 @@ def rows_first() -> None:
 
 
 def _load_in_two(halves: Callable[[Load], tuple[Load, Load]]) -> None:
-    """Two transactions where one is due, a moment apart."""
+    """Two transactions where one is due, a moment apart; the first processes in a folder are killed in that moment."""
     load: Any = Instance.load
 
     async def load_in_two(self: Instance, whole: Load) -> Result:
@@ -160,10 +162,19 @@ def _load_in_two(halves: Callable[[Load], tuple[Load, Load]]) -> None:
         result: Result = await load(self, first)
         if result.kind == "succeeded":
             await asyncio.sleep(HALFWAY_S)
+            _die_some_times()
             result = await load(self, second)
         return result
 
     Instance.load = load_in_two  # type: ignore[method-assign]
+
+
+def _die_some_times() -> None:
+    died = Path(DIED)
+    times = int(died.read_text()) if died.exists() else 0
+    if times < HALFWAY_DEATHS:
+        died.write_text(str(times + 1))
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _changed(struct: Any, **fields: Any) -> Any:
