@@ -147,8 +147,8 @@ async def test_an_edited_event_takes_the_place_of_the_original(tmp_path: Path, m
         async with room.http.post(path, data=body, headers={"Idempotency-Key": "edit"}) as reply:
             assert await reply.json() == {"done": "requeue", "count": 1}
         sink.wait_accepted({"m1"})
-        sink.set_plan(Plan())
         await room.until("/v1/destinations", lambda one: one["destinations"][0]["failed_5m"] >= 3)
+        sink.set_plan(Plan())
         await room.post("/v1/destinations/crm/drain", {"expect": 1})
         sink.wait_accepted({"m1", "m2"})
         first, second = sink.accepted()
