@@ -30,7 +30,7 @@ test: system-packages $(INSTALLED) $(CLIENTS_INSTALLED)  ## install what the tes
 ifeq ($(strip $(ARGS)),)
 	@echo "First what may run side by side, then what measures time or takes the machine to its limits, alone."
 	@rm -f build/figures; failed=0; \
-	$(BIN)/pytest $(ALL_PARTS) -m "not alone" -n logical --maxprocesses 4 --dist worksteal || failed=1; \
+	$(BIN)/pytest $(ALL_PARTS) -m "not alone" -n 3 --dist worksteal || failed=1; \
 	$(BIN)/pytest $(ALL_PARTS) -m alone || failed=1; \
 	exit $$failed
 else

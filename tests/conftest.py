@@ -24,7 +24,7 @@ BESIDE = {
     "test_admin_document", "test_cli_actions", "test_cli_journey", "test_cli_terminal", "test_clock",
     "test_collector_answers", "test_collector_head", "test_console_colours", "test_console_mouse",
     "test_console_process", "test_console_terminal", "test_control_process", "test_damaged_block", "test_disk_full",
-    "test_drop", "test_first_run", "test_found", "test_held_read", "test_hostile_names", "test_joined", "test_judge",
+    "test_drop", "test_first_run", "test_found", "test_held_read", "test_hostile_names", "test_identifier", "test_joined", "test_judge",
     "test_kill_people", "test_moments", "test_monitoring", "test_people", "test_people_joined", "test_people_suggest",
     "test_readme", "test_reload", "test_reload_full", "test_reload_twice", "test_replay", "test_replay_edges",
     "test_requeue_ahead", "test_requeue_twins", "test_reserve", "test_sdks", "test_smaller_share",

@@ -18,7 +18,7 @@ MakeAppliance = Callable[..., Appliance]
 @pytest.fixture
 def asked(make_appliance: MakeAppliance, tmp_path: Path) -> Appliance:
     """A process whose warehouse holds five events."""
-    duck = {"plugin": "duckdb", "path": str(tmp_path / "w.duckdb")}
+    duck = {"plugin": "duckdb", "path": str(tmp_path / "w.duckdb"), "load": {"every": "200ms"}}
     appliance = make_appliance({"destinations": {"duck": duck, "crm": webhook("http://127.0.0.1:9")}})
     appliance.start()
     events = [
