@@ -183,10 +183,11 @@ def test_a_spent_budget_survives_a_kill(
     sink = make_sink()
     appliance = started_without(sink, make_appliance)
     filler = Filler(appliance, seed)
-    for _ in range(3):  # What the person graph has on disk for good makes room once more, a second later.
+    for _ in range(10):  # What the person graph has on disk for good makes room once more, a second later.
         filler.until(503)
-        time.sleep(1.2)
-    filler.until(503)
+        time.sleep(2.0)
+        if filler.send().status == 503:
+            break
     appliance.kill()
     appliance.start()
     assert filler.send().status == 503
