@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 DIALECT = "postgres"
-LIMITS = Limits(in_flight_max=1, timeout_s=900.0)
+LIMITS = Limits(in_flight_max=1, timeout_s=900.0, load_every_s=300.0)
 
 CONNECT_S = 10
 SILENCE_S = 30

@@ -95,6 +95,8 @@ class LoadLedger:
         if piece.last:
             self._pass(piece.last)
             self.filtered_total += piece.filtered
+            if self._stream.cursor is not None:
+                self._stream.cursor.delivered += len(piece.items)
             skips = [self._skip(piece.first, piece.last, piece.damage)] if piece.damage else []
             await self._write(lambda transaction: self._save(transaction, skips), soon=True)
             return
@@ -122,6 +124,7 @@ class LoadLedger:
         """Leave out everything up to `sequence`; returns the first that is left out."""
         first = self.low + 1
         self._pass(sequence)
+        self._start = self.low  # What is left out is never meant for it: lacking it, the warehouse is not behind.
         self._log.write(self._save)
         return first
 

@@ -32,7 +32,7 @@ class LoadedPeople:
 
     async def next(self, loaded_at: str, most: int) -> Result | None:
         """Load the next changes; None where there are none."""
-        graph_id = await asyncio.to_thread(lambda: self._people.graph_id)
+        graph_id = self._people.graph_id
         if self._cursor is None:
             result, known = await self._instance.inspect(self._name)
             if known is None:

@@ -156,14 +156,14 @@ class LoadWorker:
             return None
         if self._log.held_size(self.stream.key)[0] and not self._held_blocked:
             await self._settle(await asyncio.to_thread(held_piece, self._log, self.stream.key, self._events_max))
-        if self.taken >= self.end and not (self._people and self._people.waits):
+        if not self.waits and not (self._people and self._people.waits):
             self._at_the_end()
             return None
         now_s = time.monotonic()
         if now_s < self._due_s and self.end - self.ledger.low < self._events_max:
             return self._due_s - now_s
         self._due_s = now_s + self._every_s
-        if self.taken < self.end:
+        if self.waits:
             await self._settle(await asyncio.to_thread(self._take))
         if self._people:
             await self._load_people(self._people)

@@ -1,7 +1,7 @@
 """What an operator sees of a destination, whether it delivers or loads; any thread."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.core.clock import Clock
 from appliance.core.job import DestinationState
@@ -28,42 +28,28 @@ def state_of(worker: "Worker") -> DestinationState:
 
 def status_of(worker: "Worker", log: Log, clock: Clock, oldest: OldestHeld) -> DestinationStatus:
     """Its figures at this moment; any thread."""
-    breaker, figures, low = worker.order.breaker, worker.figures, worker.cursor.low
+    breaker, low = worker.order.breaker, worker.cursor.low
     waits = worker.feed.behind or worker.cursor.unsettled or worker.order.queues.stored
     shift_ms = clock.wall_ms() - log.log_now_ms()
     closed = breaker.closed
     return DestinationStatus(
-        name=worker.stream.key,
-        plugin=worker.config.plugin,
+        **_common(worker),
         state=worker.state(),
-        enabled=worker.config.enabled,
         sequence_low=low,
         lag_events=max(0, worker.feed.end - low) if waits else 0,
         oldest_undelivered_ms=_oldest_ms(worker, log, oldest) if waits else 0,
         held_people=sum(1 for lane in list(worker.order.queues.lanes.values()) if lane.stored),
         held_events=worker.order.queues.stored,
         in_flight=worker.order.queues.in_flight_jobs,
-        delivered_total=figures.delivered_total,
-        failed_total=figures.failed_total,
-        aborted_total=figures.aborted_total,
         filtered_total=worker.feed.filtered_total,
-        latency_p50_ms=figures.latency_ms(0.5),
-        latency_p95_ms=figures.latency_ms(0.95),
-        last_error=worker.ledger.refusal or figures.last_error,
-        last_error_sample=figures.last_error_sample,
+        last_error=worker.ledger.refusal or worker.figures.last_error,
         breaker={
             "state": breaker.state.value,
             "cause": breaker.cause,
             "opened_ms": 0 if closed else breaker.opened_ms + shift_ms,
             "next_probe_ms": 0 if closed else breaker.next_probe_ms + shift_ms,
         },
-        errors=dict(figures.errors),
         unsaved=worker.ledger.unsaved,
-        hung=worker.instance.hung,
-        sources=worker.config.sources,
-        delivered_per_s=figures.delivered_per_s,
-        failed_5m=figures.failed_5m,
-        last_error_ms=figures.last_error_ms,
     )
 
 
@@ -74,42 +60,50 @@ def _oldest_ms(worker: "Worker", log: Log, oldest: OldestHeld) -> int:
     return max(held_age, log.backlog(worker.stream.destination, worker.cursor.low).age_ms)
 
 
+def _common(worker: "Worker | LoadWorker") -> dict[str, Any]:
+    """What is told of both alike."""
+    figures = worker.figures
+    return {
+        "name": worker.stream.key,
+        "plugin": worker.config.plugin,
+        "enabled": worker.config.enabled,
+        "delivered_total": figures.delivered_total,
+        "failed_total": figures.failed_total,
+        "aborted_total": figures.aborted_total,
+        "latency_p50_ms": figures.latency_ms(0.5),
+        "latency_p95_ms": figures.latency_ms(0.95),
+        "last_error_sample": figures.last_error_sample,
+        "errors": dict(figures.errors),
+        "hung": worker.instance.hung,
+        "sources": worker.config.sources,
+        "delivered_per_s": figures.delivered_per_s,
+        "failed_5m": figures.failed_5m,
+        "last_error_ms": figures.last_error_ms,
+    }
+
+
 def load_status_of(worker: "LoadWorker", log: Log, clock: Clock) -> DestinationStatus:
     """The figures of a warehouse at this moment."""
     state, figures, held = worker.state(), worker.figures, log.held_size(worker.stream.key)[0]
     stands = state in (DestinationState.OPEN, DestinationState.MISCONFIGURED)
     shift_ms = clock.wall_ms() - int(time.monotonic() * 1000)
     return DestinationStatus(
-        name=worker.stream.key,
-        plugin=worker.config.plugin,
+        **_common(worker),
         state=state,
-        enabled=worker.config.enabled,
         sequence_low=worker.low,
         lag_events=max(0, worker.end - worker.low),
         oldest_undelivered_ms=log.backlog(worker.stream.destination, worker.low).age_ms if worker.waits else 0,
         held_people=0,
         held_events=held,
         in_flight=len(worker.loading),
-        delivered_total=figures.delivered_total,
-        failed_total=figures.failed_total,
-        aborted_total=figures.aborted_total,
         filtered_total=worker.ledger.filtered_total,
-        latency_p50_ms=figures.latency_ms(0.5),
-        latency_p95_ms=figures.latency_ms(0.95),
         last_error=worker.ledger.behind or figures.last_error,
-        last_error_sample=figures.last_error_sample,
         breaker={
             "state": state.value if stands else "closed",
             "cause": worker.ledger.behind or (figures.last_error if stands else ""),
             "opened_ms": int(worker.tries.since_s * 1000) + shift_ms if stands and worker.tries.attempts else 0,
             "next_probe_ms": int(worker.tries.next_s * 1000) + shift_ms if stands and worker.tries.attempts else 0,
         },
-        errors=dict(figures.errors),
         unsaved=0,
-        hung=worker.instance.hung,
-        sources=worker.config.sources,
-        delivered_per_s=figures.delivered_per_s,
-        failed_5m=figures.failed_5m,
-        last_error_ms=figures.last_error_ms,
         load=worker.loads.status(),
     )

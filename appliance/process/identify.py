@@ -81,6 +81,7 @@ class Identifier:
     def __init__(self, log: Log, path: Path, rules: Rules) -> None:
         self._log = log
         self._graph = Graph(path, rules, log.log_id, log.last_sequence)
+        self._graph_id = changed.graph_id(self._graph.store)
         self.past = Past(path, log.log_id)
         self.names = self._graph.names
         self._reach = self._graph.cursor
@@ -229,7 +230,7 @@ class Identifier:
     @property
     def graph_id(self) -> str:
         """What tells this graph's changes from those of another; any thread."""
-        return changed.graph_id(self.past.store())
+        return self._graph_id
 
     @property
     def last_changed(self) -> int:

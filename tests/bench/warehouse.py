@@ -164,6 +164,7 @@ def _destination(server: PostgresServer, database: str) -> dict[str, Any]:
         "password": f"file:{server.password_file}",
         "database": database,
         "start": "oldest",
+        "load": {"every": "1s"},
     }
 
 

@@ -171,6 +171,42 @@ def test_a_dead_letter_is_not_loaded_or_buried_again_after_a_kill(make: Callable
     assert len(appliance.json("dead", "list")["dead"]) == 1
 
 
+def test_what_waits_before_a_dead_letter_is_loaded_without_anything_new(
+    make: Callable[..., Appliance], shelf: Shelf
+) -> None:
+    """An event that has no place in tables is buried ahead of a load that fails; the others are not forgotten."""
+    shelf.ask("full")
+    appliance = make(load={"every": "1s"})
+    appliance.start()
+    send(appliance, range(5))
+    with Wire(appliance.port, WRITE_KEY) as wire:
+        wide = {f"p{n}": n for n in range(1_700)}
+        assert wire.post("/v1/track", {"userId": "u", "event": "Paid", "properties": wide}).status == 200
+    (letter,) = until(lambda: appliance.json("dead", "list")["dead"])
+    assert "columns" in letter["reason"]
+    assert shelf.ids() == []
+    shelf.mend("full")
+    until(lambda: set(shelf.ids()) == wanted(range(5)))
+    until(lambda: status(appliance)["lag_events"] == 0)
+
+
+def test_what_was_skipped_is_no_restored_backup(make: Callable[..., Appliance], shelf: Shelf) -> None:
+    """A warehouse that was down for too long, by its own setting, goes on behind what it skipped; over a restart too."""
+    appliance = make(backlog={"age_max": "1s", "when_full": "skip"})
+    appliance.start()
+    send(appliance, range(3))
+    until(lambda: len(shelf.ids()) == 3)
+    shelf.ask("down")
+    send(appliance, range(3, 6))
+    until(lambda: appliance.json("destinations", "show", "wh")["skips"], "the backlog is looked at every 5 s")
+    appliance.kill()
+    appliance.start()
+    shelf.mend("down")
+    send(appliance, range(6, 9))
+    until(lambda: wanted(range(6, 9)) <= set(shelf.ids()))
+    assert status(appliance)["state"] == "running"
+
+
 def test_a_warehouse_that_is_down_harms_nobody_and_drains_by_itself(
     make: Callable[..., Appliance], shelf: Shelf, make_sink: Callable[..., Sink]
 ) -> None:

@@ -1,7 +1,7 @@
 """Loads into a SQLite file: a whole warehouse in a few lines, with faults that a test can ask for.
 
-Each of the files `down`, `refuse` and `readonly` beside the database changes what a load comes to: it fails for the
-time being, every row that holds the text in the file is refused, everything is refused.
+Each of the files `down`, `full`, `refuse` and `readonly` beside the database changes what comes of it: nothing works for
+the time being, no load does, every row that holds the text in the file is refused, everything is refused.
 """
 
 import os
@@ -46,6 +46,8 @@ def load(load: Load, config: Shelf) -> None:
     """One transaction."""
     global _loads
     _loads += 1
+    if (config.path.parent / "full").exists():
+        raise Retry("the shelf is full")
     with _opened(config) as database:
         cursor = "SELECT max(last_sequence) FROM sternpost_loads WHERE destination = ? AND log_id = ?"
         at = database.execute(cursor, (load.stream, load.log_id)).fetchone()[0]
